@@ -1,0 +1,1 @@
+"""DAME's library: durable, replicated, versioned artifacts on a Ray cluster."""

@@ -1,0 +1,130 @@
+"""Every number that shapes a cluster, in one place, with its unit, its default and its reason.
+
+Each field can be set by an environment variable: `chunk_size_bytes` by DAME_CHUNK_SIZE_BYTES, and so on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+from core.errors import ConfigurationFailure
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+SECOND_MS = 1000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one cluster. The NameNode's copy rules; storage nodes receive theirs when they are started."""
+
+    chunk_size_bytes: int = 8 * MIB
+    """Content is cut into chunks of this size. 8 MiB keeps the cost of one actor call (about 1 ms) under a tenth."""
+    chunk_size_bytes_max: int = 64 * MIB
+    """Largest chunk an upload may ask for: a chunk is held whole in memory by client and storage node."""
+    replication: int = 3
+    """Copies of each chunk: one may be lost while another is being read and a third is out of reach."""
+    replication_max: int = 16
+    """More copies than this is a mistake in the request."""
+    name_length_max: int = 1024
+    """Longest artifact name, in characters."""
+    chunks_per_version_max: int = 1_000_000
+    """7.6 TiB at the default chunk size; keeps one commit within a message Ray can carry."""
+
+    heartbeat_interval_ms: int = 1 * SECOND_MS
+    """How often a storage node reports."""
+    suspect_after_ms: int = 3 * SECOND_MS
+    """Silence after which a node gets no new chunks and is read last: two heartbeats lost, the third late."""
+    down_after_ms: int = 10 * SECOND_MS
+    """Silence after which a node's replicas no longer count. A restart of the process takes about 2 s, so a crash alone moves nothing."""
+    safe_mode_ms: int = 30 * SECOND_MS
+    """After its start the NameNode deletes and copies nothing until all known nodes reported, or for this long."""
+    mass_failure_share: float = 1 / 3
+    """When more than this share of the nodes vanishes within `mass_failure_window_ms`, healing waits: a switch or a rack is likelier than as many disks."""
+    mass_failure_window_ms: int = 1 * MINUTE_MS
+    mass_failure_hold_ms: int = 2 * MINUTE_MS
+    """How long healing waits then."""
+
+    copies_per_node_max: int = 4
+    """Replica copies one storage node pulls at the same time; leaves the disk to clients."""
+    copies_in_flight_max: int = 256
+    """Replica copies under way in the whole cluster."""
+    copy_timeout_ms: int = 60 * SECOND_MS
+    """A copy that was ordered and not confirmed for this long is ordered anew, perhaps elsewhere."""
+    deletes_per_heartbeat_max: int = 500
+    """Bounds one heartbeat's reply."""
+    report_page_chunks_max: int = 50_000
+    """Chunks in one page of a full report: about 4 MB."""
+    changes_per_heartbeat_max: int = 10_000
+    """Changes of the inventory in one heartbeat; the rest goes with the next one."""
+
+    lease_ms: int = 1 * HOUR_MS
+    """An upload idle for longer loses its hold on the chunks it has stored."""
+    garbage_grace_ms: int = 10 * MINUTE_MS
+    """A chunk that no version counts and no lease holds is removed after this long, never at once."""
+    trash_retention_ms: int = 3 * DAY_MS
+    """Deleted artifacts can be undeleted for this long."""
+    operation_memory_ms: int = 1 * DAY_MS
+    """How long the result of a mutation is remembered, so that a repeated request is answered and not applied twice."""
+    events_max: int = 2_000
+    """Events the NameNode keeps in memory."""
+
+    disk_reserve_bytes: int = 256 * MIB
+    """A storage node refuses chunks when its filesystem has less than this free, so that deletes and the catalog still work."""
+    storage_capacity_bytes: int = 0
+    """Upper bound for the chunks of one storage node; 0 means as much as its filesystem holds."""
+
+    transfer_window_chunks: int = 6
+    """Chunks in flight in one transfer: client memory is about this times the chunk size, twice."""
+    transfer_batch_chunks: int = 64
+    """Chunks asked for in one call to the NameNode."""
+    store_timeout_ms: int = 20 * SECOND_MS
+    """A storage node that takes longer for one chunk is left out of this transfer."""
+    straggler_ms: int = 2 * SECOND_MS
+    """Once the write quorum has a chunk, the other targets get this long before the transfer goes on without them; healing completes the rest."""
+    call_timeout_ms: int = 10 * SECOND_MS
+    """One call to the NameNode."""
+    retry_ms: int = 30 * SECOND_MS
+    """How long the client keeps trying to reach a NameNode that does not answer; a restart takes about 2 s."""
+
+    def __post_init__(self) -> None:
+        for name, ok in (
+            ("chunk_size_bytes", 1 <= self.chunk_size_bytes <= self.chunk_size_bytes_max),
+            ("replication", 1 <= self.replication <= self.replication_max),
+            ("suspect_after_ms", self.heartbeat_interval_ms < self.suspect_after_ms < self.down_after_ms),
+            ("mass_failure_share", 0 < self.mass_failure_share <= 1),
+            ("lease_ms", self.store_timeout_ms < self.lease_ms),
+            ("straggler_ms", self.straggler_ms < self.store_timeout_ms),
+            ("transfer_window_chunks", 1 <= self.transfer_window_chunks <= self.transfer_batch_chunks),
+        ):
+            if not ok:
+                raise ConfigurationFailure(
+                    f"The setting {name}={getattr(self, name)} does not fit the other settings.", setting=name
+                )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Config:
+        """The defaults, overridden by DAME_<FIELD> variables. Raises ConfigurationFailure."""
+        changes: dict[str, int | float] = {}
+        for field in fields(cls):
+            variable = f"DAME_{field.name.upper()}"
+            if variable not in environment:
+                continue
+            kind = type(field.default)
+            try:
+                changes[field.name] = kind(environment[variable])
+            except ValueError:
+                raise ConfigurationFailure(f"{variable}={environment[variable]!r} is not a number; unset it or give one.") from None
+        return replace(cls(), **changes)  # type: ignore[arg-type]
+
+
+def write_quorum(replication: int) -> int:
+    """Replicas that must be on disk before a version of this replication is acknowledged: a majority, 2 of 3."""
+    return replication // 2 + 1

@@ -1,0 +1,426 @@
+"""What crosses a border: between NameNode, storage nodes and clients, and from the library to its users.
+
+All are frozen dataclasses of plain values, so they pickle, compare and turn into JSON without help.
+Bytes and milliseconds are integers; `*_ms` without "age" or "timeout" is wall-clock time since the epoch.
+A chunk id is the BLAKE3 hash of the chunk's bytes, 64 hexadecimal digits. An artifact's digest is the BLAKE3 hash of its whole content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Health = Literal["ok", "under", "at_risk", "lost"]
+"""ok: all replicas there; under: some missing; at_risk: one left of several wanted; lost: none on a node that is up."""
+
+NodeState = Literal["up", "suspect", "down", "failed", "draining", "drained"]
+"""One word for the screen, from liveness and the operator's wish together; `failed` before `down` before the rest."""
+
+Wish = Literal["none", "failed", "draining"]
+"""What an operator asked of a node. Hard state."""
+
+Severity = Literal["info", "warning", "error"]
+
+Mode = Literal["upload", "update"]
+
+NODE_STATES: tuple[NodeState, ...] = ("up", "suspect", "down", "failed", "draining", "drained")
+
+
+# --- What users of the library see ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Version:
+    """One immutable version of an artifact."""
+
+    name: str
+    version: int
+    size_bytes: int
+    chunks: int
+    chunk_size_bytes: int
+    replication: int
+    digest: str
+    created_ms: int
+    warnings: tuple[str, ...] = ()
+    """Sentences about what was acknowledged with less than was asked for; only in the answer to upload and update."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A row of `list`: the newest version of a live artifact."""
+
+    name: str
+    version: int
+    size_bytes: int
+    chunks: int
+    replication: int
+    health: Health
+    digest: str
+    modified_ms: int
+
+
+@dataclass(frozen=True)
+class ChunkInfo:
+    """One chunk of a version, and where its good replicas are."""
+
+    index: int
+    id: str
+    size_bytes: int
+    replicas: tuple[str, ...]
+    """Ids of the storage nodes, up or suspect, that hold a replica."""
+
+
+@dataclass(frozen=True)
+class ArtifactInfo:
+    """All about one version of an artifact."""
+
+    name: str
+    version: int
+    size_bytes: int
+    replication: int
+    health: Health
+    digest: str
+    chunk_size_bytes: int
+    created_ms: int
+    versions: int
+    """How many versions the artifact has."""
+    chunks: tuple[ChunkInfo, ...]
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """A row of `nodes`."""
+
+    id: str
+    name: str
+    state: NodeState
+    reason: str
+    """Why it is in this state, as a sentence."""
+    host: str
+    chunks: int
+    used_bytes: int
+    capacity_bytes: int
+    """What the node could hold in chunks: used plus free. Nodes on one disk share the free part."""
+    free_bytes: int
+    heartbeat_age_ms: int
+    pid: int
+    directory: str
+    copying: int
+    """Replica copies this node is pulling."""
+    corrupt: int
+    """Replicas quarantined here since the NameNode started."""
+    read_bytes_per_s: int
+    write_bytes_per_s: int
+    started_ms: int
+    """When this process registered with the NameNode."""
+
+
+@dataclass(frozen=True)
+class NodeArtifact:
+    """An artifact that has chunks on a node."""
+
+    name: str
+    version: int
+    chunks: int
+    """How many of its chunks are on the node."""
+
+
+@dataclass(frozen=True)
+class NodeDetail:
+    """All about one storage node: the row, and what is on it."""
+
+    node: NodeInfo
+    artifacts: tuple[NodeArtifact, ...]
+    """The first thousand by name."""
+    artifacts_total: int
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """The cluster at one moment."""
+
+    cluster_id: str
+    nodes: dict[str, int]
+    """Count by state; every state of NODE_STATES is a key."""
+    artifacts: int
+    versions: int
+    chunks: int
+    logical_bytes: int
+    """What users stored: the sum of the sizes of all live versions."""
+    stored_bytes: int
+    """What the disks hold: the sum over all replicas on nodes that are not down."""
+    capacity_bytes: int
+    under_replicated: int
+    """Chunks with fewer replicas than wanted, the at-risk ones included."""
+    at_risk: int
+    """Chunks with one replica left of several wanted."""
+    missing: int
+    """Chunks without a replica on any node that is up."""
+    healing: int
+    """Replica copies ordered and not yet confirmed."""
+    healing_waits: str
+    """Why healing waits, as a sentence; empty when it does not."""
+    corrupt: int
+    """Replicas quarantined since the NameNode started."""
+    garbage_bytes: int
+    """Bytes of chunks that nothing counts any more and that are yet to be removed."""
+    trash: int
+    """Deleted artifacts that can be undeleted."""
+    safe_mode: bool
+    epoch: int
+    read_bytes_per_s: int
+    write_bytes_per_s: int
+    started_ms: int
+    now_ms: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something worth telling an operator."""
+
+    seq: int
+    """Grows with every event, also across restarts of the NameNode."""
+    time_ms: int
+    severity: Severity
+    text: str
+    node: str = ""
+    """Id of the node it is about, if any."""
+    artifact: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a transfer is."""
+
+    done_bytes: int
+    total_bytes: int | None
+    """None while the source's size is unknown (a pipe)."""
+    sent_bytes: int
+    """Part of done_bytes that had to be moved; the rest was stored already."""
+    stage: Literal["starting", "transferring", "committing", "done"]
+
+
+# --- Between clients and the NameNode ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NodeRef:
+    """Where to reach a storage node. `endpoint` is opaque to everything but the room that makes calls."""
+
+    id: str
+    name: str
+    host: str
+    endpoint: str
+
+
+@dataclass(frozen=True)
+class ChunkKey:
+    """A chunk by name and length."""
+
+    id: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class BeginRequest:
+    """Ask to write a version. `id` is made by the client; repeating a request with the same id is harmless."""
+
+    id: str
+    name: str
+    mode: Mode
+    size_bytes: int | None
+    replication: int | None
+    chunk_size_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write one version, and the hold on its chunks until it is committed.
+
+    The client shows it with each call, so that a NameNode that restarted meanwhile can take it up again.
+    """
+
+    id: str
+    name: str
+    mode: Mode
+    replication: int
+    chunk_size_bytes: int
+    renewed_ms: int
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Where a chunk goes."""
+
+    chunk: ChunkKey
+    stored: bool
+    """True: the cluster has it with enough replicas; nothing need be sent."""
+    targets: tuple[NodeRef, ...]
+    """Nodes that should each store it; empty when `stored`."""
+    quorum: int
+    """How many of them must confirm; never 0 unless `stored`."""
+
+
+@dataclass(frozen=True)
+class Allocations:
+    lease: Lease
+    """The lease, renewed."""
+    chunks: tuple[Allocation, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StoredChunk:
+    """One entry of a version's chunk list, with the nodes that confirmed it to the client (none if it was stored before)."""
+
+    chunk: ChunkKey
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CommitRequest:
+    lease: Lease
+    size_bytes: int
+    digest: str
+    chunks: tuple[StoredChunk, ...]
+
+
+@dataclass(frozen=True)
+class LocatedChunk:
+    index: int
+    chunk: ChunkKey
+    replicas: tuple[NodeRef, ...]
+    """Best first; never empty."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """A window of a version's chunks and where to read them."""
+
+    version: Version
+    chunks: tuple[LocatedChunk, ...]
+
+
+# --- Between storage nodes and the NameNode ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DiskUsage:
+    used_bytes: int
+    """Bytes of chunk files of this node."""
+    free_bytes: int
+    """Bytes this node may still take: free on the filesystem less the reserve, within the node's own limit. Never negative."""
+    disk: str
+    """Names the filesystem, so that nodes which share one are not counted twice."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A storage node presents itself: at its start, and whenever the NameNode does not know it."""
+
+    node_id: str
+    cluster_id: str
+    """Empty on a directory that has never joined a cluster."""
+    incarnation: str
+    """Made anew by each process that opens the directory."""
+    endpoint: str
+    host: str
+    pid: int
+    directory: str
+    usage: DiskUsage
+
+
+@dataclass(frozen=True)
+class RegistrationReply:
+    cluster_id: str
+    name: str
+    """The node's short name, given once and kept in the catalog."""
+    epoch: int
+    wish: Wish
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """What a storage node tells each second. Repeating one is harmless: changes carry the sequence number."""
+
+    node_id: str
+    incarnation: str
+    sequence: int
+    """Grows by one with each new heartbeat; the same while it is being repeated."""
+    usage: DiskUsage
+    chunks: int
+    inventory_digest: int
+    """XOR of `inventory_token(id)` over all chunks held, after the changes below."""
+    received: tuple[ChunkKey, ...] = ()
+    removed: tuple[str, ...] = ()
+    """Deleted on command, or found missing."""
+    corrupt: tuple[str, ...] = ()
+    """Found corrupt and quarantined."""
+    failed_copies: tuple[str, ...] = ()
+    """Copies that were ordered and could not be made."""
+    copying: int = 0
+    read_bytes: int = 0
+    """Read from this node since its process started."""
+    written_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class FullReport:
+    """One page of a node's whole inventory. The last page replaces what the NameNode believed."""
+
+    node_id: str
+    incarnation: str
+    report: int
+    """Number of this report; pages of one report share it."""
+    page: int
+    pages: int
+    chunks: tuple[ChunkKey, ...]
+
+
+@dataclass(frozen=True)
+class CopyChunk:
+    """Pull a replica of this chunk from one of the sources, tried in order."""
+
+    chunk: ChunkKey
+    sources: tuple[NodeRef, ...]
+
+
+@dataclass(frozen=True)
+class DeleteChunk:
+    chunk_id: str
+
+
+@dataclass(frozen=True)
+class SendFullReport:
+    pass
+
+
+@dataclass(frozen=True)
+class ScrubAll:
+    """Re-read every replica once, now."""
+
+
+@dataclass(frozen=True)
+class StopServing:
+    """An operator failed this node."""
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """Another process owns this node's identity now; end yourself."""
+
+
+Command = CopyChunk | DeleteChunk | SendFullReport | ScrubAll | StopServing | GiveUp
+
+
+@dataclass(frozen=True)
+class HeartbeatReply:
+    epoch: int
+    known: bool
+    """False: register again, then repeat."""
+    commands: tuple[Command, ...] = ()
+
+
+def inventory_token(chunk_id: str) -> int:
+    """A chunk's contribution to the digest of an inventory: the first 64 bits of its hash."""
+    return int(chunk_id[:16], 16)
