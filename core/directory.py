@@ -1,7 +1,7 @@
 """Owning a data directory: one process at a time, and small files in it that survive a power cut.
 
 The NameNode's and the storage nodes' directories are both held this way. A lock is an flock on the file `lock`, so the
-kernel frees it when its owner dies, however it dies; the process id in the file is only there to be named in the refusal.
+kernel frees it when its owner dies, however it dies; the process id in it is only there to be named in the refusal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.errors import DirectoryFailure
 LOCK_NAME = "lock"
 
 _PID_WIDTH_BYTES = 12
-"""The process id overwrites the last one at a fixed width, so that taking the lock again needs no room on a full disk."""
+"""The process id overwrites the last one at a fixed width, so that locking again needs no room on a full disk."""
 
 
 class DirectoryLock:
