@@ -1,0 +1,1 @@
+"""DAME's tests: by folder, from pure units to real clusters."""
