@@ -43,11 +43,13 @@ class Config:
     suspect_after_ms: int = 3 * SECOND_MS
     """Silence after which a node gets no new chunks and is read last: two heartbeats lost, the third late."""
     down_after_ms: int = 10 * SECOND_MS
-    """Silence after which a node's replicas no longer count. A restart of the process takes about 2 s, so a crash alone moves nothing."""
+    """Silence after which a node's replicas no longer count. A restart of the process takes about 2 s, so a crash
+    alone moves nothing."""
     safe_mode_ms: int = 30 * SECOND_MS
     """After its start the NameNode deletes and copies nothing until all known nodes reported, or for this long."""
     mass_failure_share: float = 1 / 3
-    """When more than this share of the nodes vanishes within `mass_failure_window_ms`, healing waits: a switch or a rack is likelier than as many disks."""
+    """When more than this share of the nodes vanishes within `mass_failure_window_ms`, healing waits: a switch or a
+    rack is likelier than as many disks."""
     mass_failure_window_ms: int = 1 * MINUTE_MS
     mass_failure_hold_ms: int = 2 * MINUTE_MS
     """How long healing waits then."""
@@ -77,7 +79,8 @@ class Config:
     """Events the NameNode keeps in memory."""
 
     disk_reserve_bytes: int = 256 * MIB
-    """A storage node refuses chunks when its filesystem has less than this free, so that deletes and the catalog still work."""
+    """A storage node refuses chunks when its filesystem has less than this free, so that deletes and the catalog
+    still work."""
     storage_capacity_bytes: int = 0
     """Upper bound for the chunks of one storage node; 0 means as much as its filesystem holds."""
 
@@ -88,7 +91,8 @@ class Config:
     store_timeout_ms: int = 20 * SECOND_MS
     """A storage node that takes longer for one chunk is left out of this transfer."""
     straggler_ms: int = 2 * SECOND_MS
-    """Once the write quorum has a chunk, the other targets get this long before the transfer goes on without them; healing completes the rest."""
+    """Once the write quorum has a chunk, the other targets get this long before the transfer goes on without them;
+    healing completes the rest."""
     call_timeout_ms: int = 10 * SECOND_MS
     """One call to the NameNode."""
     retry_ms: int = 30 * SECOND_MS
@@ -121,7 +125,9 @@ class Config:
             try:
                 changes[field.name] = kind(environment[variable])
             except ValueError:
-                raise ConfigurationFailure(f"{variable}={environment[variable]!r} is not a number; unset it or give one.") from None
+                raise ConfigurationFailure(
+                    f"{variable}={environment[variable]!r} is not a number; unset it or give one."
+                ) from None
         return replace(cls(), **changes)  # type: ignore[arg-type]
 
 

@@ -1,7 +1,7 @@
 """The seam between the client library and whatever carries its calls: Ray in production, one process in tests.
 
-Client code is one thread that starts calls, waits for any of them, and looks at what came back. A failed call is a value
-with an error, raised by `result()`.
+Client code is one thread that starts calls, waits for any of them, and looks at what came back. A failed call is a
+value with an error, raised by `result()`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Call(Protocol):
     """A call under way."""
 
     def result(self) -> Any:
-        """The answer; blocks until it is there. Raises what the other side raised, or StorageNodeError if it is gone."""
+        """The answer; blocks until it is there. Raises what the other side raised, or StorageNodeError if it is
+        gone."""
 
 
 class Gateway(Protocol):

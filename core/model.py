@@ -2,7 +2,8 @@
 
 All are frozen dataclasses of plain values, so they pickle, compare and turn into JSON without help.
 Bytes and milliseconds are integers; `*_ms` without "age" or "timeout" is wall-clock time since the epoch.
-A chunk id is the BLAKE3 hash of the chunk's bytes, 64 hexadecimal digits. An artifact's digest is the BLAKE3 hash of its whole content.
+A chunk id is the BLAKE3 hash of the chunk's bytes, 64 hexadecimal digits. An artifact's digest is the BLAKE3 hash of
+its whole content.
 """
 
 from __future__ import annotations
@@ -271,7 +272,8 @@ class Allocations:
 
 @dataclass(frozen=True)
 class StoredChunk:
-    """One entry of a version's chunk list, with the nodes that confirmed it to the client (none if it was stored before)."""
+    """One entry of a version's chunk list, with the nodes that confirmed it to the client (none if it was stored
+    before)."""
 
     chunk: ChunkKey
     nodes: tuple[str, ...]
@@ -309,7 +311,8 @@ class DiskUsage:
     used_bytes: int
     """Bytes of chunk files of this node."""
     free_bytes: int
-    """Bytes this node may still take: free on the filesystem less the reserve, within the node's own limit. Never negative."""
+    """Bytes this node may still take: free on the filesystem less the reserve, within the node's own limit. Never
+    negative."""
     disk: str
     """Names the filesystem, so that nodes which share one are not counted twice."""
 

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import builtins
+import io
+import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO, Union
+from typing import BinaryIO
 
+from core.config import Config
+from core.errors import OutputFailure, StorageNodeError
+from core.gateway import Call, Gateway
 from core.model import (
     Artifact,
     ArtifactInfo,
+    BeginRequest,
     ClusterStatus,
     Event,
+    Mode,
     NodeDetail,
     NodeInfo,
     Progress,
     Version,
+    Wish,
 )
-
-Content = Union[str, bytes, bytearray, memoryview, "PathLike[str]", BinaryIO]
-"""What can be uploaded: text (stored as UTF-8), bytes, the path of a file, or a binary file object read to its end."""
+from core.transfer.download import Download
+from core.transfer.reader import open_reader
+from core.transfer.source import Content, open_source
+from core.transfer.upload import Upload
 
 OnProgress = Callable[[Progress], None]
 
@@ -31,8 +42,13 @@ class ArtifactStore:
     Every method raises ClusterUnreachable when the NameNode does not answer within the retry time.
     """
 
-    description: str
-    """Where this is, for people: "embedded in /data/dame" or "ray://head:10001"."""
+    def __init__(self, gateway: Gateway, config: Config, description: str) -> None:
+        self._gateway = gateway
+        self._config = config
+        self.description = description
+        """Where this is, for people: "embedded in /data/dame" or "ray://head:10001"."""
+
+    # --- Writing ------------------------------------------------------------------------------------------------
 
     def upload(
         self,
@@ -44,9 +60,14 @@ class ArtifactStore:
         progress: OnProgress | None = None,
         cancel: threading.Event | None = None,
     ) -> Version:
-        """Store a new artifact; it is durable when this returns. Raises ArtifactExists, InvalidRequest, SourceFailure,
-        NotEnoughNodes, NotEnoughSpace, LeaseExpired, Cancelled."""
-        raise NotImplementedError
+        """Store a new artifact; it is durable when this returns.
+
+        replication: copies of each chunk; None for the cluster's default, 3.
+        chunk_size_bytes: None for the cluster's default, 8 MiB.
+        progress: called from this thread as chunks are stored. cancel: set it from another thread to give up.
+        Raises ArtifactExists, InvalidRequest, SourceFailure, NotEnoughNodes, NotEnoughSpace, LeaseExpired, Cancelled.
+        """
+        return self._write("upload", name, content, replication, chunk_size_bytes, progress, cancel)
 
     def update(
         self,
@@ -58,16 +79,58 @@ class ArtifactStore:
         progress: OnProgress | None = None,
         cancel: threading.Event | None = None,
     ) -> Version:
-        """Store a new version of an artifact that exists. Raises ArtifactNotFound and what `upload` raises."""
-        raise NotImplementedError
+        """Store a new version of an artifact that exists; readers see the old one or the new one, never a mixture.
+
+        replication: None for that of the version before. Raises ArtifactNotFound and what `upload` raises.
+        """
+        return self._write("update", name, content, replication, chunk_size_bytes, progress, cancel)
+
+    def _write(
+        self,
+        mode: Mode,
+        name: str,
+        content: Content,
+        replication: int | None,
+        chunk_size_bytes: int | None,
+        progress: OnProgress | None,
+        cancel: threading.Event | None,
+    ) -> Version:
+        with open_source(content) as source:
+            request = BeginRequest(
+                self._gateway.unique_id(), name, mode, source.size_bytes, replication, chunk_size_bytes
+            )
+            return Upload(self._gateway, self._config, source, progress, cancel).run(request)
+
+    def delete(self, name: str) -> Version:
+        """Move the artifact with all its versions to the trash. Answers with its newest version.
+
+        Raises ArtifactNotFound.
+        """
+        return self._gateway.namenode.delete(self._gateway.unique_id(), name)
+
+    def undelete(self, name: str) -> Version:
+        """Take the artifact deleted last under this name out of the trash. Raises ArtifactNotFound, ArtifactExists."""
+        return self._gateway.namenode.undelete(self._gateway.unique_id(), name)
+
+    # --- Reading ------------------------------------------------------------------------------------------------
 
     def get(self, name: str, version: int | None = None) -> bytes:
         """The whole content in memory. Raises ArtifactNotFound, VersionNotFound, ContentLost."""
-        raise NotImplementedError
+        content = io.BytesIO()
+        self.copy_to(name, content, version)
+        return content.getvalue()
 
     def open(self, name: str, version: int | None = None) -> BinaryIO:
-        """A seekable, buffered, read-only stream of one version. Raises ArtifactNotFound, VersionNotFound; reads raise ContentLost."""
-        raise NotImplementedError
+        """A seekable, buffered, read-only stream of one version.
+
+        Raises ArtifactNotFound, VersionNotFound; reading from it raises ContentLost.
+        """
+        first = self._download(name, version)
+        found = first.version
+        started = {0: first}
+        return open_reader(
+            found, lambda index: started.pop(index, None) or self._download(name, found.version, first=index)
+        )
 
     def download(
         self,
@@ -78,8 +141,26 @@ class ArtifactStore:
         progress: OnProgress | None = None,
         cancel: threading.Event | None = None,
     ) -> Version:
-        """Write the content to a file, which appears whole or not at all. Raises OutputFailure and what `get` raises."""
-        raise NotImplementedError
+        """Write the content to a file, which appears whole or not at all; a file that is there is replaced.
+
+        Raises OutputFailure, Cancelled and what `get` raises.
+        """
+        target = Path(path)
+        if target.is_dir():
+            raise OutputFailure(f"{target} is a directory; name the file to write.", path=str(target))
+        found = self._download(name, version, cancel=cancel)
+        partial = target.with_name(f".{target.name[:100]}.{self._gateway.unique_id()[:8]}.part")
+        try:
+            with partial.open("xb") as stream:
+                _copy(found, stream, progress)
+                os.fsync(stream.fileno())
+            partial.replace(target)
+        except OSError as error:
+            raise OutputFailure(f"{target} can't be written: {error.strerror}.", path=str(target)) from error
+        finally:
+            with suppress(OSError):  # gone already when all went well; out of reach when its directory is
+                partial.unlink(missing_ok=True)
+        return found.version
 
     def copy_to(
         self,
@@ -90,57 +171,110 @@ class ArtifactStore:
         progress: OnProgress | None = None,
         cancel: threading.Event | None = None,
     ) -> Version:
-        """Write the content to a stream, in order."""
-        raise NotImplementedError
+        """Write the content to a stream, in order. Raises what `get` and the stream raise, and Cancelled."""
+        found = self._download(name, version, cancel=cancel)
+        _copy(found, stream, progress)
+        return found.version
 
-    def delete(self, name: str) -> Version:
-        """Move the artifact with all its versions to the trash. Answers with its newest version. Raises ArtifactNotFound."""
-        raise NotImplementedError
+    def _download(
+        self, name: str, version: int | None, *, first: int = 0, cancel: threading.Event | None = None
+    ) -> Download:
+        return Download(self._gateway, self._config, name, version, first, cancel)
 
-    def undelete(self, name: str) -> Version:
-        """Take the artifact deleted last under this name out of the trash. Raises ArtifactNotFound, ArtifactExists."""
-        raise NotImplementedError
+    # --- Looking ------------------------------------------------------------------------------------------------
 
     def list(self, filter: str = "") -> list[Artifact]:
         """Live artifacts by name. `filter` is a substring, or a glob if it holds any of * ? [."""
-        raise NotImplementedError
+        return self._gateway.namenode.artifacts(filter)
 
-    def history(self, name: str) -> list[Version]:
+    def history(self, name: str) -> builtins.list[Version]:
         """All versions, newest first. Raises ArtifactNotFound."""
-        raise NotImplementedError
+        return self._gateway.namenode.history(name)
 
-    def info(self, name: str, version: int | None = None) -> ArtifactInfo: ...
-    def status(self) -> ClusterStatus: ...
-    def nodes(self) -> list[NodeInfo]: ...
+    def info(self, name: str, version: int | None = None) -> ArtifactInfo:
+        """All about one version, with the place of each replica. Raises ArtifactNotFound, VersionNotFound."""
+        return self._gateway.namenode.info(name, version)
+
+    def status(self) -> ClusterStatus:
+        """The cluster at this moment."""
+        return self._gateway.namenode.status()
+
+    def nodes(self) -> builtins.list[NodeInfo]:
+        """All storage nodes that ever joined, by name."""
+        return self._gateway.namenode.nodes()
+
     def node(self, id: str) -> NodeDetail:
         """All about one node, by name, id or an unambiguous prefix of one. Raises NodeNotFound."""
-        raise NotImplementedError
+        return self._gateway.namenode.node(id)
 
-    def events(self, since: int = 0) -> list[Event]:
+    def events(self, since: int = 0) -> builtins.list[Event]:
         """Events with a greater `seq`, oldest first."""
-        raise NotImplementedError
+        return self._gateway.namenode.events(since)
+
+    # --- Operating ----------------------------------------------------------------------------------------------
 
     def fail(self, node: str) -> NodeInfo:
         """Make a node stop serving and beating until it is recovered, as a failure would. Raises NodeNotFound."""
-        raise NotImplementedError
+        info = self._wish(node, "failed")
+        with suppress(StorageNodeError):  # a node that can't be told learns it from its next heartbeat or registration
+            self._settle(self._gateway.fail(self._gateway.namenode.node_ref(info.id)))
+        return info
 
-    def recover(self, node: str) -> NodeInfo: ...
-    def drain(self, node: str) -> NodeInfo: ...
-    def undrain(self, node: str) -> NodeInfo: ...
+    def recover(self, node: str) -> NodeInfo:
+        """Let a failed node serve and beat again. Raises NodeNotFound."""
+        info = self._wish(node, "none")
+        with suppress(StorageNodeError):  # a process that is gone learns it when the next one registers
+            self._settle(self._gateway.recover(self._gateway.namenode.node_ref(info.id)))
+        return self.node(info.id).node
+
+    def drain(self, node: str) -> NodeInfo:
+        """Copy all that is on a node elsewhere and give it nothing new; it serves reads meanwhile. Raises
+        NodeNotFound."""
+        return self._wish(node, "draining")
+
+    def undrain(self, node: str) -> NodeInfo:
+        """Take a drain back. Raises NodeNotFound."""
+        return self._wish(node, "none")
+
     def scrub(self) -> int:
         """Ask every node that is up to re-read all its replicas now. The answer is how many were asked."""
-        raise NotImplementedError
+        return self._gateway.namenode.scrub()
+
+    def _wish(self, node: str, wish: Wish) -> NodeInfo:
+        return self._gateway.namenode.set_wish(self._gateway.unique_id(), node, wish)
+
+    def _settle(self, call: Call) -> None:
+        if not self._gateway.wait([call], self._config.call_timeout_ms):
+            raise StorageNodeError("the storage node did not answer")
+        call.result()
+
+    # --- The connection -----------------------------------------------------------------------------------------
 
     def reconnect(self) -> None:
         """Drop the connection and make it anew. Raises ClusterUnreachable."""
-        raise NotImplementedError
+        self._gateway.reconnect()
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of the cluster; an embedded one that this process started ends with it. Harmless when repeated."""
+        self._gateway.close()
+
     def __enter__(self) -> ArtifactStore:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _copy(download: Download, stream: BinaryIO, progress: OnProgress | None) -> None:
+    total = download.version.size_bytes
+    done = 0
+    tell = progress or (lambda _: None)
+    tell(Progress(0, total, 0, "starting"))
+    for data in download:
+        stream.write(data)
+        done += data.nbytes
+        tell(Progress(done, total, done, "transferring"))
+    tell(Progress(done, total, done, "done"))
 
 
 def connect(
@@ -152,10 +286,20 @@ def connect(
 ) -> ArtifactStore:
     """Open a store.
 
-    address: None for the embedded cluster in `data_dir` (started here, or joined if it runs already); "auto" for the Ray
-    cluster of this machine; "ray://host:10001" for one elsewhere.
-    data_dir: default is the platform's user data directory. nodes: storage nodes of a new embedded cluster, 4 unless told otherwise.
+    address: None for the embedded cluster in `data_dir` (started here, or joined if it runs already); "auto" for the
+    Ray cluster of this machine; "ray://host:10001" for one elsewhere.
+    data_dir: where an embedded cluster lives; the platform's user data directory unless told otherwise.
+    nodes: storage nodes of a new embedded cluster, 4 unless told otherwise.
     on_stage: called with a short sentence as the start-up proceeds ("starting Ray", "storage nodes 2/4").
     Raises ClusterUnreachable, DirectoryFailure, ConfigurationFailure.
     """
-    raise NotImplementedError
+    from core.cluster.launch import (
+        open_gateway,
+    )  # importing ray takes a third of a second; verbs without a store skip it
+
+    config = Config.from_environment()
+    gateway, description = open_gateway(address, data_dir, nodes, config, on_stage or (lambda _: None))
+    return ArtifactStore(gateway, config, description)
+
+
+__all__ = ["ArtifactStore", "Content", "OnProgress", "connect"]

@@ -1,0 +1,23 @@
+"""The only room that imports ray: thin actors around NameNode and StorageNode, and the ways to them.
+
+Ray reads these variables when it is imported or started, so they are set before anything here imports it. Whoever
+has set one already keeps it.
+"""
+
+from __future__ import annotations
+
+import os
+
+RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray's own token keeps strangers out of ports that run any code they are sent.
+    "RAY_AUTH_MODE": "token",
+    # Ray ends the process of a driver that has lost the head for this long; the dashboard is to stay and reconnect.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
+    # Under `uv run` Ray would have every worker build the environment again.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+for _name, _value in RAY_ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)

@@ -1,0 +1,284 @@
+"""Thin actor shells around NameNode and StorageNode: threads, clocks, the heartbeat loop. Nothing is decided here.
+
+Crash-only: a broken invariant (AssertionError) ends the process. Ray would hand it to the caller as an ordinary
+error and keep a half-changed object alive; a new process starts from what is on disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import ray
+from ray.exceptions import RayError
+
+from core.cluster import remote
+from core.cluster.supervisor import Supervisor
+from core.config import Config
+from core.errors import DameError, DirectoryFailure, NodeNotServing, StorageNodeError, Unavailable
+from core.model import CopyChunk, GiveUp, ScrubAll, SendFullReport
+from core.namenode.catalog import Catalog
+from core.namenode.namenode import NameNode
+from core.storagenode.scrubber import Scrubber
+from core.storagenode.storagenode import StorageNode
+
+DATA_THREADS = 4
+"""Chunks one storage node stores or reads at the same time."""
+
+OPEN_RETRY_MS = 30_000
+"""How long a new process waits for the one before it to let go of the directory."""
+
+SCRUB_BYTES_PER_S = 200 * 1024 * 1024
+"""Pace of a scrub that was asked for: about a tenth of what a fast disk reads."""
+
+log = logging.getLogger("dame")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def crash_on_broken_invariant(method: Callable[P, R]) -> Callable[P, R]:
+    """End the process when an assertion of ours fails inside the method."""
+
+    @wraps(method)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except AssertionError:
+            log.critical("broken invariant in %s; this process ends", method.__qualname__, exc_info=True)
+            logging.shutdown()
+            os._exit(70)
+
+    return guarded
+
+
+def wait_for_directory(open_it: Callable[[], R]) -> R:
+    """Open a directory that the process before this one may still hold for a moment. Raises DirectoryFailure."""
+    deadline = time.monotonic() + OPEN_RETRY_MS / 1000
+    while True:
+        try:
+            return open_it()
+        except DirectoryFailure:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+class NameNodeActor:
+    """The NameNode in a process of its own. Ray runs one call at a time."""
+
+    def __init__(self, directory: str, storage_root: str | None, config: Config) -> None:
+        self._directory = Path(directory)
+        self._config = config
+        self._namenode: NameNode | None = None
+        self._refusal: DameError | None = None
+        self._open()
+        self._supervisor = Supervisor(config, storage_root)
+        threading.Thread(target=self._supervise, name="supervisor", daemon=True).start()
+
+    def _open(self) -> None:
+        """A catalog that can't be opened is an answer to every call, not a reason to die and be restarted for ever."""
+        try:
+            catalog = wait_for_directory(lambda: Catalog.open(self._directory, str(uuid.uuid4())))
+        except DameError as error:
+            self._refusal = error
+            return
+        self._namenode = NameNode(catalog, self._config, random.Random(uuid.uuid4().int), wall_ms())
+
+    @crash_on_broken_invariant
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """Call a public method of the NameNode, with the time put first."""
+        assert not method.startswith("_")
+        if self._namenode is None:
+            assert self._refusal is not None
+            raise self._refusal
+        return getattr(self._namenode, method)(wall_ms(), *arguments)
+
+    def pid(self) -> int:
+        return os.getpid()
+
+    def _supervise(self) -> None:
+        while True:
+            try:
+                self._supervisor.step()
+            except RayError:
+                log.warning("the supervisor could not look after the storage nodes; it tries again", exc_info=True)
+            time.sleep(self._config.heartbeat_interval_ms / 1000)
+
+
+class StorageNodeActor:
+    """A storage node in a process of its own: data calls from callers, a heartbeat thread, copies and scrubs beside
+    them."""
+
+    def __init__(self, endpoint: str, storage_root: str | None, slots: int, config: Config) -> None:
+        self._endpoint = endpoint
+        self._config = config
+        self._root = storage_directory(storage_root)
+        self._slots = slots
+        self._node: StorageNode | None = None
+        self._refusal: DameError = NodeNotServing("the storage node is opening its directory")
+        self._pool = ThreadPoolExecutor(config.copies_per_node_max, thread_name_prefix="copy")
+        self._scrubbing = threading.Lock()
+        self._wake = threading.Event()
+        threading.Thread(target=self._live, name="heartbeat", daemon=True).start()
+
+    # --- Called by clients and by other storage nodes -----------------------------------------------------------
+
+    @ray.method(concurrency_group="data")
+    @crash_on_broken_invariant
+    def store(self, chunk_id: str, payload: Any) -> None:
+        self._serving().store(chunk_id, memoryview(payload))
+
+    @ray.method(concurrency_group="data")
+    @crash_on_broken_invariant
+    def read(self, chunk_id: str) -> pickle.PickleBuffer:
+        return pickle.PickleBuffer(self._serving().read(chunk_id))
+
+    @ray.method(concurrency_group="control")
+    @crash_on_broken_invariant
+    def verify(self, chunk_id: str) -> bool:
+        return self._serving().verify(chunk_id)
+
+    @ray.method(concurrency_group="control")
+    def fail(self) -> None:
+        self._serving().fail()
+
+    @ray.method(concurrency_group="control")
+    def recover(self) -> None:
+        self._serving().recover()
+        self._wake.set()
+
+    @ray.method(concurrency_group="control")
+    def pid(self) -> int:
+        return os.getpid()
+
+    def _serving(self) -> StorageNode:
+        if self._node is None:
+            raise self._refusal
+        return self._node
+
+    # --- The heartbeat thread -----------------------------------------------------------------------------------
+
+    @crash_on_broken_invariant
+    def _live(self) -> None:
+        self._node = self._open()
+        registered = False
+        while True:
+            started = time.monotonic()
+            try:
+                if not registered:
+                    self._register()
+                    registered = True
+                if self._node.serving:
+                    self._beat()
+            except (Unavailable, DirectoryFailure) as error:
+                log.warning("no heartbeat: %s", error)
+            self._wake.wait(max(0.0, self._config.heartbeat_interval_ms / 1000 - (time.monotonic() - started)))
+            self._wake.clear()
+
+    def _open(self) -> StorageNode:
+        """Become the storage node of the first free directory among this Ray node's slots. Tries for ever, saying
+        why not."""
+        while True:
+            for slot in range(self._slots):
+                try:
+                    return StorageNode.open(
+                        self._root / f"slot-{slot}", self._config, host=socket.gethostname(), new_id=_new_id
+                    )
+                except DameError as error:
+                    self._refusal = NodeNotServing(str(error))
+                    log.warning("%s", error)
+            time.sleep(0.2)
+
+    def _register(self) -> None:
+        node = self._serving()
+        reply = remote.ask_namenode("register", node.registration(self._endpoint, os.getpid()))
+        node.registered(reply)
+
+    def _beat(self) -> None:
+        node = self._serving()
+        heartbeat = node.heartbeat()
+        reply = remote.ask_namenode("heartbeat", heartbeat)
+        if not reply.known:
+            self._register()
+            return
+        node.confirmed(heartbeat.sequence)
+        for command in node.obey(reply):
+            self._carry_out(command)
+
+    def _carry_out(self, command: Any) -> None:
+        node = self._serving()
+        if isinstance(command, CopyChunk):
+            self._pool.submit(self._copy, command)
+        elif isinstance(command, SendFullReport):
+            for page in node.full_report():
+                remote.ask_namenode("full_report", page)
+        elif isinstance(command, ScrubAll):
+            threading.Thread(target=self._scrub, name="scrub", daemon=True).start()
+        elif isinstance(command, GiveUp):
+            log.error("another process is this storage node now; this one ends")
+            os._exit(0)
+        else:
+            raise AssertionError(f"unknown command {command!r}")
+
+    # --- Beside it ----------------------------------------------------------------------------------------------
+
+    @crash_on_broken_invariant
+    def _copy(self, command: CopyChunk) -> None:
+        """Pull a replica from the first source that has a good one."""
+        node, chunk_id = self._serving(), command.chunk.id
+        for source in command.sources:
+            try:
+                payload = remote.ask_storage_node(source.endpoint, self._config.store_timeout_ms, "read", chunk_id)
+                node.store(chunk_id, memoryview(payload))
+            except StorageNodeError as error:
+                log.warning("copy of %s from %s failed: %s", chunk_id[:12], source.name, error)
+                continue
+            node.copied(chunk_id)
+            return
+        node.copy_failed(chunk_id)
+
+    @crash_on_broken_invariant
+    def _scrub(self) -> None:
+        """Re-read every replica once; a scrub that is asked for during another one is that other one."""
+        if not self._scrubbing.acquire(blocking=False):
+            return
+        try:
+            scrubber = Scrubber(self._serving())
+            scrubber.start_round()
+            while scrubber.step():
+                time.sleep(self._config.chunk_size_bytes / SCRUB_BYTES_PER_S)
+        finally:
+            self._scrubbing.release()
+
+
+def storage_directory(configured: str | None) -> Path:
+    """Where this Ray node's storage slots live: as the embedded cluster says, else DAME_STORAGE_DIR of this machine."""
+    from platformdirs import user_data_path
+
+    return Path(configured or os.environ.get("DAME_STORAGE_DIR") or user_data_path("dame") / "storage")
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+NAMENODE = ray.remote(num_cpus=0, max_restarts=-1)(NameNodeActor)
+STORAGENODE = ray.remote(num_cpus=0, max_restarts=-1, concurrency_groups={"data": DATA_THREADS, "control": 2})(
+    StorageNodeActor
+)

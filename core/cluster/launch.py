@@ -1,0 +1,289 @@
+"""Ways into a cluster: start the embedded one, join one that runs, bring up the actors, leave no process behind."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+import ray
+from platformdirs import user_data_path
+from ray.exceptions import RayError
+
+import core
+from core.cluster import remote
+from core.cluster.actors import NAMENODE
+from core.cluster.supervisor import STORAGE_SLOT
+from core.config import MIB, Config
+from core.directory import DirectoryLock, lock_directory, make_directory, write_durably
+from core.errors import ClusterUnreachable, ConfigurationFailure, DirectoryFailure, NotReady
+
+OnStage = Callable[[str], None]
+
+NODES_DEFAULT = 4
+NODES_MAX = 64
+"""Storage nodes in one embedded cluster: each is a process of about 80 MB."""
+
+OBJECT_STORE_BYTES = 1024 * MIB
+"""Shared memory of an embedded cluster; a transfer holds about 100 MB of it."""
+
+START_TIMEOUT_MS = 60_000
+HEAD_RESOURCE = "node:__internal_head__"
+
+
+class Session(Protocol):
+    """A connection to Ray that can be made, dropped and made anew."""
+
+    description: str
+
+    def open(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def open_gateway(
+    address: str | None, data_dir: PathLike[str] | str | None, nodes: int | None, config: Config, on_stage: OnStage
+) -> tuple[remote.RayGateway, str]:
+    """Connect, and wait until the cluster can serve. Raises ClusterUnreachable, DirectoryFailure,
+    ConfigurationFailure."""
+    session: Session
+    if address is None:
+        directory = Path(data_dir) if data_dir is not None else user_data_path("dame")
+        session = EmbeddedSession(directory.expanduser().absolute(), nodes, config, on_stage)
+    elif data_dir is not None or nodes is not None:
+        raise ConfigurationFailure(
+            "A data directory and a number of nodes are for the embedded cluster; drop them or the address."
+        )
+    else:
+        session = RemoteSession(address, config, on_stage)
+    session.open()
+    return remote.RayGateway(session, config), session.description
+
+
+# --- The embedded cluster ---------------------------------------------------------------------------------------
+
+
+class EmbeddedSession:
+    """One Ray node on this machine, living as long as the process that started it. Others on the same directory join
+    it.
+
+    The directory holds `namenode/`, `storage/slot-N/` and `run/`: a lock held by the process that runs the cluster, and
+    `session.json`, which tells others where it is.
+    """
+
+    def __init__(self, directory: Path, nodes: int | None, config: Config, on_stage: OnStage) -> None:
+        if nodes is not None and not 1 <= nodes <= NODES_MAX:
+            raise ConfigurationFailure(f"{nodes} storage nodes can't be started here; ask for 1 to {NODES_MAX}.")
+        self.description = f"embedded in {directory}"
+        self._directory = directory
+        self._nodes = nodes
+        self._config = config
+        self._on_stage = on_stage
+        self._lock: DirectoryLock | None = None
+
+    def open(self) -> None:
+        run = self._directory / "run"
+        make_directory(run)
+        deadline = time.monotonic() + START_TIMEOUT_MS / 1000
+        while True:
+            try:
+                self._lock = lock_directory(run)
+            except DirectoryFailure:
+                if self._join(run):
+                    return
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                self._start_or_clean_up(run)
+                return
+
+    def close(self) -> None:
+        owner = self._lock is not None
+        if owner:
+            (self._directory / "run" / "session.json").unlink(missing_ok=True)
+        leave_ray()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    # --- Joining ------------------------------------------------------------------------------------------------
+
+    def _join(self, run: Path) -> bool:
+        """Connect to the cluster that another process runs here. False while it is still starting or just ending."""
+        try:
+            session = json.loads((run / "session.json").read_bytes())
+        except (FileNotFoundError, json.JSONDecodeError):
+            self._on_stage("waiting for the cluster that another process is starting here")
+            return False
+        self._on_stage("joining the running cluster")
+        try:
+            enter_ray(address=session["address"])
+            wait_for_namenode(self._config)
+        except (ClusterUnreachable, NotReady):
+            leave_ray()
+            return False
+        return True
+
+    # --- Starting -----------------------------------------------------------------------------------------------
+
+    def _start_or_clean_up(self, run: Path) -> None:
+        try:
+            self._start(run)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, run: Path) -> None:
+        (run / "session.json").unlink(missing_ok=True)  # of a process that was killed
+        slots = self._slots()
+        self._refuse_lost_catalog()
+        self._on_stage("starting Ray")
+        enter_ray(
+            address="local",
+            num_cpus=0,
+            resources={STORAGE_SLOT: slots},
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            _node_ip_address="127.0.0.1",
+        )
+        self._on_stage("starting the NameNode")
+        bring_up(str(self._directory / "namenode"), str(self._directory / "storage"), self._config)
+        wait_for_namenode(self._config)
+        self._wait_for_nodes(slots)
+        address = ray.get_runtime_context().gcs_address
+        write_durably(run / "session.json", json.dumps({"address": address, "pid": os.getpid()}).encode())
+
+    def _slots(self) -> int:
+        """As many as asked for, and never fewer than there are directories: what they hold must be served."""
+        existing = [
+            int(path.name[5:]) for path in (self._directory / "storage").glob("slot-*") if path.name[5:].isdigit()
+        ]
+        here = max(existing, default=-1) + 1
+        return max(here, self._nodes if self._nodes is not None else (here or NODES_DEFAULT))
+
+    def _refuse_lost_catalog(self) -> None:
+        """Chunks without their catalog: a new one would disown them."""
+        catalog = self._directory / "namenode" / "catalog.sqlite"
+        identities = list((self._directory / "storage").glob("slot-*/identity.json"))
+        if identities and not catalog.exists():
+            raise DirectoryFailure(
+                f"{catalog} is gone, but {self._directory / 'storage'} holds the chunks it knew. "
+                "Put the catalog back from a copy, or give another --data-dir.",
+                directory=str(self._directory),
+            )
+
+    def _wait_for_nodes(self, slots: int) -> None:
+        """Until all storage nodes are up, or those that can be are and time has passed for the others."""
+        deadline = time.monotonic() + START_TIMEOUT_MS / 1000
+        up = -1
+        while time.monotonic() < deadline:
+            status = remote.ask_namenode("status")
+            count = status.nodes["up"] + status.nodes["draining"] + status.nodes["drained"]
+            if count != up:
+                up = count
+                self._on_stage(f"storage nodes {up}/{slots}")
+            if up + status.nodes["failed"] >= slots and not status.safe_mode:
+                return
+            time.sleep(0.05)
+        if up == 0:
+            raise ClusterUnreachable(
+                f"None of the {slots} storage nodes came up within a minute; see {log_directory()}."
+            )
+
+
+# --- A cluster that runs elsewhere ------------------------------------------------------------------------------
+
+
+class RemoteSession:
+    """A Ray cluster that somebody else runs; DAME's actors are started in it if they are not there yet."""
+
+    def __init__(self, address: str, config: Config, on_stage: OnStage) -> None:
+        self.description = address
+        self._address = address
+        self._config = config
+        self._on_stage = on_stage
+
+    def open(self) -> None:
+        self._on_stage(f"connecting to {self._address}")
+        try:
+            enter_ray(address=self._address, runtime_env={"py_modules": [str(Path(core.__file__).parent)]})
+            self._on_stage("looking for the NameNode")
+            directory = os.environ.get("DAME_NAMENODE_DIR") or str(user_data_path("dame") / "namenode")
+            bring_up(directory, None, self._config)
+            wait_for_namenode(self._config)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        leave_ray()
+
+
+# --- What both need ---------------------------------------------------------------------------------------------
+
+
+def enter_ray(**arguments: Any) -> None:
+    """`ray.init` with our settings. Raises ClusterUnreachable with what to do."""
+    if ray.is_initialized():
+        raise ConfigurationFailure("This process is connected to Ray already; call ray.shutdown() before connect().")
+    try:
+        ray.init(namespace=remote.NAMESPACE, log_to_driver=False, logging_level=logging.ERROR, **arguments)
+    except (RayError, OSError, RuntimeError, ValueError, AssertionError) as error:
+        raise ClusterUnreachable(f"{_where(arguments['address'])} can't be reached: {_advice(error)}") from error
+
+
+def leave_ray() -> None:
+    remote.forget_all()
+    with suppress(RayError, ConnectionError):  # the other side may be gone, which is why we leave
+        ray.shutdown()
+
+
+def bring_up(namenode_directory: str, storage_root: str | None, config: Config) -> None:
+    """Start the NameNode on the head if it does not run yet; it starts the storage nodes."""
+    NAMENODE.options(
+        name=remote.NAMENODE_NAME,
+        namespace=remote.NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        resources={HEAD_RESOURCE: 0.001},
+    ).remote(namenode_directory, storage_root, config)
+
+
+def wait_for_namenode(config: Config) -> None:
+    """Until it answers. Raises its refusal (DirectoryFailure), or ClusterUnreachable."""
+    deadline = time.monotonic() + START_TIMEOUT_MS / 1000
+    while True:
+        try:
+            remote.ask_namenode("status")
+            return
+        except ClusterUnreachable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def log_directory() -> str:
+    """Where Ray writes the logs of this cluster's processes."""
+    return str(Path(ray._private.worker._global_node.get_logs_dir_path()))
+
+
+def _where(address: str) -> str:
+    return "The embedded Ray cluster" if address == "local" else f"The Ray cluster at {address}"
+
+
+def _advice(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    lowered = text.lower()
+    if "token" in lowered or "unauthenticated" in lowered:
+        return "its token is missing or wrong. Copy ~/.ray/auth_token from the head, or put it into RAY_AUTH_TOKEN."
+    if "version" in lowered and "mismatch" in lowered:
+        here = f"Python {sys.version.split()[0]}, Ray {ray.__version__}"
+        return f"it runs another version of Ray or Python than this machine ({here}). {text[:300]}"
+    return f"{text[:300]}. Check the address and that the cluster runs."

@@ -1,0 +1,210 @@
+"""The ways to the actors: look-up by name, deadlines, retries, and Ray's errors translated into ours."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+import uuid
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from core.config import Config
+from core.errors import ClusterUnreachable, DameError, NodeNotServing, NotReady
+from core.gateway import Call, NameNodeCalls
+from core.model import NodeRef
+
+if TYPE_CHECKING:
+    from core.cluster.launch import Session
+
+NAMESPACE = "dame"
+NAMENODE_NAME = "namenode"
+
+INLINE_BYTES = 64 * 1024
+"""Content up to this size travels inside the call; Ray itself draws the line at 100 KB."""
+
+HEARTBEAT_TIMEOUT_MS = 5_000
+
+LOST = (RayError, ConnectionError, TimeoutError)
+"""What Ray raises when the other side, or the way to it, is gone."""
+
+QUICK = frozenset({"status", "nodes", "node", "artifacts", "events"})
+"""Questions of a screen that asks again each second: better no answer soon than an old one late."""
+QUICK_RETRY_MS = 5_000
+
+_handles: dict[str, Any] = {}
+"""Actors by name. A handle stays good when Ray restarts the actor; one that is dead for good is dropped."""
+_handles_lock = threading.Lock()
+
+
+def actor(name: str) -> Any:
+    """The handle of a named actor. Raises ValueError if there is none, or one of LOST."""
+    with _handles_lock:
+        if name not in _handles:
+            _handles[name] = ray.get_actor(name, namespace=NAMESPACE)
+        return _handles[name]
+
+
+def forget(name: str) -> None:
+    with _handles_lock:
+        _handles.pop(name, None)
+
+
+def forget_all() -> None:
+    with _handles_lock:
+        _handles.clear()
+
+
+def ours(error: BaseException) -> DameError | None:
+    """The error of ours that an actor raised, if that is what Ray wraps."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    return cause if isinstance(cause, DameError) else None
+
+
+def ask_namenode(method: str, *arguments: Any, timeout_ms: int = HEARTBEAT_TIMEOUT_MS) -> Any:
+    """One call, tried once. Raises what the NameNode raises, or ClusterUnreachable."""
+    try:
+        return ray.get(actor(NAMENODE_NAME).ask.remote(method, *arguments), timeout=timeout_ms / 1000)
+    except (ValueError, *LOST) as error:
+        if (told := ours(error)) is not None:
+            raise told from None
+        if isinstance(error, RayTaskError):
+            raise
+        if not isinstance(error, GetTimeoutError):
+            forget(NAMENODE_NAME)
+        raise ClusterUnreachable(f"The NameNode does not answer ({_first_line(error)}).") from error
+
+
+def ask_storage_node(endpoint: str, timeout_ms: int, method: str, *arguments: Any) -> Any:
+    """One call to a storage node, tried once. Raises StorageNodeError and its kinds."""
+    call = start(endpoint, method, *arguments)
+    try:
+        return call.result(timeout_ms)
+    except TimeoutError as error:
+        raise NodeNotServing(f"no answer within {timeout_ms} ms") from error
+
+
+def start(endpoint: str, method: str, *arguments: Any) -> RayCall:
+    """Begin a call to a storage node. That it can't be begun shows in its result."""
+    try:
+        return RayCall(endpoint, ref=getattr(actor(endpoint), method).remote(*arguments))
+    except (ValueError, *LOST) as error:
+        return RayCall(endpoint, error=error)
+
+
+class RayCall:
+    """A call to a storage node under way."""
+
+    def __init__(self, endpoint: str, ref: Any = None, error: BaseException | None = None) -> None:
+        assert (ref is None) != (error is None)
+        self.ref = ref
+        self._endpoint = endpoint
+        self._error = error
+
+    def result(self, timeout_ms: int | None = None) -> Any:
+        """The answer. Raises what the storage node raised; NodeNotServing if it is gone; TimeoutError."""
+        try:
+            if self._error is not None:
+                raise self._error
+            return ray.get(self.ref, timeout=None if timeout_ms is None else timeout_ms / 1000)
+        except (ValueError, *LOST) as error:
+            if (told := ours(error)) is not None:
+                raise told from None
+            if isinstance(error, (RayTaskError, TimeoutError)):
+                raise
+            if isinstance(error, (RayActorError, ValueError)):
+                forget(self._endpoint)
+            raise NodeNotServing(f"its process does not answer ({_first_line(error)})") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+class RayGateway:
+    """How a client reaches the cluster: `core.gateway.Gateway` over Ray."""
+
+    def __init__(self, session: Session, config: Config) -> None:
+        self._session = session
+        self._config = config
+        self.namenode: NameNodeCalls = cast(NameNodeCalls, NameNodeProxy(config))
+
+    def put(self, data: memoryview) -> Any:
+        if data.nbytes <= INLINE_BYTES:
+            return bytes(data)
+        return ray.put(pickle.PickleBuffer(data))
+
+    def store(self, node: NodeRef, chunk_id: str, payload: Any) -> Call:
+        return start(node.endpoint, "store", chunk_id, payload)
+
+    def read(self, node: NodeRef, chunk_id: str) -> Call:
+        return start(node.endpoint, "read", chunk_id)
+
+    def verify(self, node: NodeRef, chunk_id: str) -> Call:
+        return start(node.endpoint, "verify", chunk_id)
+
+    def fail(self, node: NodeRef) -> Call:
+        return start(node.endpoint, "fail")
+
+    def recover(self, node: NodeRef) -> Call:
+        return start(node.endpoint, "recover")
+
+    def wait(self, calls: Iterable[Call], timeout_ms: int) -> list[Call]:
+        pending = [cast(RayCall, call) for call in calls]
+        done: list[Call] = [call for call in pending if call.ref is None]
+        if done or not pending:
+            return done
+        by_ref = {call.ref: call for call in pending}
+        ready, _ = ray.wait(list(by_ref), num_returns=1, timeout=timeout_ms / 1000)
+        if ready:
+            ready, _ = ray.wait(list(by_ref), num_returns=len(by_ref), timeout=0)
+        return [by_ref[ref] for ref in ready]
+
+    def monotonic_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def unique_id(self) -> str:
+        return str(uuid.uuid4())
+
+    def reconnect(self) -> None:
+        forget_all()
+        self._session.close()
+        self._session.open()
+
+    def close(self) -> None:
+        forget_all()
+        self._session.close()
+
+
+class NameNodeProxy:
+    """The NameNode's methods for clients, each kept trying while the NameNode is away or not ready."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def __getattr__(self, method: str) -> Any:
+        if method.startswith("_"):
+            raise AttributeError(method)
+        return lambda *arguments: self._ask(method, arguments)
+
+    def _ask(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        budget_ms = QUICK_RETRY_MS if method in QUICK else self._config.retry_ms
+        attempts = Retrying(
+            retry=retry_if_exception_type((ClusterUnreachable, NotReady)),
+            stop=stop_after_delay(budget_ms / 1000),
+            wait=wait_exponential_jitter(initial=0.05, max=1.0, jitter=0.05),
+            reraise=True,
+        )
+        return attempts(ask_namenode, method, *arguments, timeout_ms=self._timeout_ms(method))
+
+    def _timeout_ms(self, method: str) -> int:
+        if method in QUICK:
+            return min(QUICK_RETRY_MS, self._config.call_timeout_ms)
+        return self._config.call_timeout_ms * (6 if method == "commit" else 1)
