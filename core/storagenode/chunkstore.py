@@ -1,0 +1,323 @@
+"""The disk of one storage node: whole chunks, or none.
+
+Layout under the node's directory (`identity.json` and `lock` lie beside it):
+
+    chunks/ab/<64 hex>   one replica; `ab` are the first two digits of its id
+    incoming/            replicas being written, under temporary names; emptied when the directory is opened
+    quarantine/          replicas found bad, as <64 hex>.<n>; kept for a person to look at, never read again
+
+A file becomes visible by a rename after its bytes are fsynced, and counts once its directory is fsynced too.
+Reads hand out a mapping of the file, so the bytes are not copied and outlive the file's deletion.
+
+Preconditions, both kept by StorageNode: the directory is locked, and changes to one chunk exclude each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from blake3 import blake3
+
+from core.config import Config
+from core.directory import directory_failure, sync_directory
+from core.errors import ChunkCorrupt, ChunkMissing, DiskFailure, DiskFull, InvalidRequest, StorageNodeError
+from core.model import DiskUsage
+from core.storagenode import chunkfile
+from core.storagenode.chunkfile import Buffer
+
+_CHUNK_ID = re.compile(r"[0-9a-f]{64}")
+_FAN_OUT = re.compile(r"[0-9a-f]{2}")
+
+_PROCESS_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+"""Errors that tell of this process, not of the replica it was reading."""
+
+
+class ChunkStore:
+    """Replicas on one disk. Safe to call from several threads at once, but for changes to the same chunk."""
+
+    def __init__(self, directory: Path, config: Config, host: str) -> None:
+        self._directory = directory
+        self._chunks = directory / "chunks"
+        self._incoming = directory / "incoming"
+        self._quarantine = directory / "quarantine"
+        self._reserve_bytes = config.disk_reserve_bytes
+        self._capacity_bytes = config.storage_capacity_bytes
+        self._host = host
+        self._disk = ""
+        self._serial = itertools.count()
+        self._lock = threading.Lock()
+        self._used_bytes = 0
+        self._promised_bytes = 0
+        """Room taken by writes that are under way, so that several at once can't all take the last of it."""
+        self._fan_outs: set[Path] = set()
+        """Directories under chunks/ whose own names are known to be durable."""
+
+    def open(self) -> dict[str, int]:
+        """Make the layout, drop what was half-written and take stock: the size of each chunk held.
+
+        Called once, before anything else. Raises DirectoryFailure.
+        """
+        try:
+            for folder in (self._chunks, self._incoming, self._quarantine):
+                folder.mkdir(exist_ok=True)
+            sync_directory(self._directory)
+            for leftover in self._incoming.iterdir():
+                leftover.unlink()
+            self._disk = f"{self._host}:{self._directory.stat().st_dev}"
+            held = dict(self._scan())
+        except OSError as error:
+            raise directory_failure(self._directory, error) from error
+        self._used_bytes = sum(held.values())
+        return held
+
+    # --- Replicas -----------------------------------------------------------------------------------------------
+
+    def write(self, chunk_id: str, data: Buffer, *, overwrite: bool = False) -> bool:
+        """Make the chunk durable. True if it was written, False if a replica of this size was there.
+
+        overwrite: do not trust a file that is there. Raises ChunkCorrupt if the bytes are not those the id names,
+        DiskFull, DiskFailure; then nothing of it is left behind.
+        """
+        path = self._path(chunk_id)
+        payload = memoryview(data).cast("B")
+        if not payload:
+            raise InvalidRequest("A chunk has at least one byte; this one is empty.", chunk=chunk_id)
+        digest = blake3(payload).digest()
+        if digest.hex() != chunk_id:
+            raise ChunkCorrupt(
+                f"The bytes sent as chunk {chunk_id[:12]} do not have the hash that names it; send them again.",
+                chunk=chunk_id,
+            )
+        try:
+            if not overwrite and _payload_bytes(path) == len(payload):
+                # Its writer may have died before this.
+                sync_directory(path.parent)
+                return False
+            with self._room_for(len(payload)):
+                self._write_new(path, digest, payload)
+        except OSError as error:
+            raise self._failure(error, f"write chunk {chunk_id[:12]}") from error
+        return True
+
+    def read(self, chunk_id: str) -> memoryview:
+        """The chunk's bytes, mapped from its file; their hash is not checked here.
+
+        Raises ChunkMissing, ChunkCorrupt if the header does not fit, DiskFailure.
+        """
+        path = self._path(chunk_id)
+        with self._opened(path, chunk_id) as (descriptor, size_bytes):
+            return chunkfile.view(descriptor, size_bytes)
+
+    def verify(self, chunk_id: str) -> bool:
+        """Hash the replica anew from the disk, in bounded memory. A file that can't be read is a bad replica.
+
+        Raises ChunkMissing; DiskFailure if this process lacks the means to read just now.
+        """
+        path = self._path(chunk_id)
+        try:
+            with self._opened(path, chunk_id) as (descriptor, _):
+                return chunkfile.hash_payload(descriptor) == chunk_id
+        except ChunkCorrupt:
+            return False
+        except DiskFailure as failure:
+            if failure.details["errno"] in _PROCESS_LIMITS:
+                raise
+            return False
+
+    def quarantine(self, chunk_id: str) -> None:
+        """Put a bad replica where nothing reads it. Raises ChunkMissing, DiskFailure."""
+        path = self._path(chunk_id)
+        try:
+            size_bytes = _payload_bytes(path)
+            self._set_aside(path)
+            sync_directory(path.parent)
+        except FileNotFoundError as error:
+            raise self._missing(chunk_id) from error
+        except OSError as error:
+            raise self._failure(error, f"quarantine chunk {chunk_id[:12]}") from error
+        self._add_used(-size_bytes)
+
+    def delete(self, chunk_id: str) -> None:
+        """Remove a replica; one that is not there is no error. Raises DiskFailure.
+
+        Not synced: if a crash brings the file back, it is whole, and the next full report tells of it.
+        """
+        path = self._path(chunk_id)
+        try:
+            size_bytes = _payload_bytes(path)
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._failure(error, f"delete chunk {chunk_id[:12]}") from error
+        self._add_used(-size_bytes)
+
+    def usage(self) -> DiskUsage:
+        """How full the disk is. Raises DiskFailure."""
+        try:
+            disk_free_bytes = self._disk_free_bytes()
+        except OSError as error:
+            raise self._failure(error, "ask for its free space") from error
+        with self._lock:
+            return DiskUsage(self._used_bytes, max(0, self._room_bytes(disk_free_bytes)), self._disk)
+
+    # --- Writing ------------------------------------------------------------------------------------------------
+
+    def _write_new(self, path: Path, digest: bytes, payload: memoryview) -> None:
+        temporary = self._incoming / f"{path.name}.{next(self._serial)}"
+        try:
+            chunkfile.write(temporary, digest, payload)
+            self._make_fan_out(path.parent)
+            self._publish(temporary, path, len(payload))
+        except OSError:
+            # What can't be removed now is removed when the directory is opened next.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+    def _publish(self, temporary: Path, path: Path, size_bytes: int) -> None:
+        replaced_bytes = _payload_bytes(path)
+        temporary.rename(path)
+        self._add_used(size_bytes - replaced_bytes)
+        try:
+            sync_directory(path.parent)
+        except OSError:
+            # The name may not outlive a crash, so it must not count; if it stays after all, the file is whole.
+            with contextlib.suppress(OSError):
+                path.unlink()
+                self._add_used(-size_bytes)
+            raise
+
+    def _make_fan_out(self, folder: Path) -> None:
+        """Two writers may both make it; neither goes on before its name is durable."""
+        with self._lock:
+            if folder in self._fan_outs:
+                return
+        folder.mkdir(exist_ok=True)
+        sync_directory(self._chunks)
+        with self._lock:
+            self._fan_outs.add(folder)
+
+    @contextlib.contextmanager
+    def _room_for(self, size_bytes: int) -> Iterator[None]:
+        disk_free_bytes = self._disk_free_bytes()
+        with self._lock:
+            room_bytes = self._room_bytes(disk_free_bytes)
+            if size_bytes > room_bytes:
+                raise self._full(size_bytes, disk_free_bytes)
+            self._promised_bytes += size_bytes
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._promised_bytes -= size_bytes
+
+    def _room_bytes(self, disk_free_bytes: int) -> int:
+        """Precondition: the lock is held."""
+        room_bytes = disk_free_bytes - self._reserve_bytes
+        if self._capacity_bytes:
+            room_bytes = min(room_bytes, self._capacity_bytes - self._used_bytes)
+        return room_bytes - self._promised_bytes
+
+    def _disk_free_bytes(self) -> int:
+        disk = os.statvfs(self._directory)
+        return disk.f_bavail * disk.f_frsize
+
+    def _add_used(self, size_bytes: int) -> None:
+        with self._lock:
+            self._used_bytes += size_bytes
+            assert self._used_bytes >= 0
+
+    # --- Reading ------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _opened(self, path: Path, chunk_id: str) -> Iterator[tuple[int, int]]:
+        """The open file of a replica whose header fits, and its payload's size; errors inside are translated."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                yield descriptor, chunkfile.check(descriptor, chunk_id)
+            finally:
+                os.close(descriptor)
+        except FileNotFoundError as error:
+            raise self._missing(chunk_id) from error
+        except OSError as error:
+            raise self._failure(error, f"read chunk {chunk_id[:12]}") from error
+
+    def _scan(self) -> Iterator[tuple[str, int]]:
+        """All replicas by name and size alone; a file that can't be one is quarantined, a foreign name ignored.
+
+        A directory is synced before what it holds counts: the last process may have died between rename and fsync.
+        """
+        sync_directory(self._chunks)
+        for folder in sorted(self._chunks.iterdir()):
+            if not _FAN_OUT.fullmatch(folder.name):
+                continue
+            sync_directory(folder)
+            self._fan_outs.add(folder)
+            with os.scandir(folder) as entries:
+                for entry in list(entries):
+                    if not _CHUNK_ID.fullmatch(entry.name) or not entry.name.startswith(folder.name):
+                        continue
+                    size_bytes = entry.stat(follow_symlinks=False).st_size - chunkfile.HEADER_BYTES
+                    if entry.is_file(follow_symlinks=False) and size_bytes > 0:
+                        yield entry.name, size_bytes
+                    else:
+                        self._set_aside(folder / entry.name)
+
+    def _set_aside(self, path: Path) -> None:
+        names = (self._quarantine / f"{path.name}.{number}" for number in itertools.count())
+        path.rename(next(name for name in names if not name.exists()))
+        sync_directory(self._quarantine)
+
+    # --- Names and refusals -------------------------------------------------------------------------------------
+
+    def _path(self, chunk_id: str) -> Path:
+        if not _CHUNK_ID.fullmatch(chunk_id):
+            raise InvalidRequest(f"{chunk_id[:80]!r} is not a chunk id: 64 hexadecimal digits in lower case.")
+        return self._chunks / chunk_id[:2] / chunk_id
+
+    def _missing(self, chunk_id: str) -> ChunkMissing:
+        return ChunkMissing(f"There is no chunk {chunk_id[:12]} in {self._directory}.", chunk=chunk_id)
+
+    def _failure(self, error: OSError, doing: str) -> StorageNodeError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return DiskFull(
+                f"The disk of {self._directory} could not {doing}: {error.strerror}. Free space on it or add a storage "
+                f"node ({self._reserve_bytes} bytes are kept in reserve).",
+                directory=str(self._directory),
+                errno=error.errno,
+            )
+        return DiskFailure(
+            f"The disk of {self._directory} could not {doing}: {error.strerror or error}.",
+            directory=str(self._directory),
+            errno=error.errno,
+        )
+
+    def _full(self, size_bytes: int, disk_free_bytes: int) -> DiskFull:
+        limit = f", and at most {self._capacity_bytes} bytes may be used" if self._capacity_bytes else ""
+        return DiskFull(
+            f"The disk of {self._directory} has no room for a chunk of {size_bytes} bytes: {disk_free_bytes} bytes are "
+            f"free, {self._reserve_bytes} of them kept in reserve{limit}. Free space on it or add a storage node.",
+            directory=str(self._directory),
+            free_bytes=disk_free_bytes,
+            reserve_bytes=self._reserve_bytes,
+        )
+
+
+def holds_replicas(directory: Path) -> bool:
+    """Whether anything in a node's directory would be orphaned by a new identity. Raises OSError."""
+    return any(next((directory / place).glob(files), None) for place, files in (("chunks", "*/*"), ("quarantine", "*")))
+
+
+def _payload_bytes(path: Path) -> int:
+    """The size of the payload the file may hold, 0 if there is no file."""
+    try:
+        return max(0, path.stat().st_size - chunkfile.HEADER_BYTES)
+    except FileNotFoundError:
+        return 0

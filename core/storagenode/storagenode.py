@@ -1,0 +1,373 @@
+"""StorageNode: stores and reads chunks, tells the NameNode what it holds, and does what the replies say.
+
+It ties together the disk (chunkstore), what of it has been told (inventory) and who it is (identity), and decides
+nothing about other nodes. Its shell moves the messages, pulls the copies and sets the pace.
+
+Threads: data calls, `copied`, `copy_failed`, `fail` and `recover` may come from any number of threads at once. The
+conversation with the NameNode (`registered`, `heartbeat`, `confirmed`, `obey`, `full_report`) belongs to one thread.
+
+Hard state: the chunk files and identity.json. All else is rebuilt from them when the directory is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from core.config import Config
+from core.directory import DirectoryLock, directory_failure, lock_directory, make_directory
+from core.errors import ChunkCorrupt, ChunkMissing, DirectoryFailure, DiskFailure, NodeNotServing
+from core.model import (
+    Command,
+    CopyChunk,
+    DeleteChunk,
+    FullReport,
+    GiveUp,
+    Heartbeat,
+    HeartbeatReply,
+    Registration,
+    RegistrationReply,
+    StopServing,
+)
+from core.storagenode import identity as identity_file
+from core.storagenode.chunkfile import Buffer
+from core.storagenode.chunkstore import ChunkStore, holds_replicas
+from core.storagenode.identity import Identity
+from core.storagenode.inventory import Inventory
+from core.storagenode.locks import ChunkLocks
+
+
+class StorageNode:
+    """One storage directory, opened. Make it with `open`."""
+
+    def __init__(
+        self,
+        *,
+        lock: DirectoryLock,
+        identity: Identity,
+        chunks: ChunkStore,
+        inventory: Inventory,
+        incarnation: str,
+        host: str,
+        report_page_chunks: int,
+    ) -> None:
+        self.incarnation = incarnation
+        self.host = host
+        self.directory = lock.path
+        self._directory_lock = lock
+        self._identity = identity
+        self._identity_saved = identity
+        self._chunks = chunks
+        self._inventory = inventory
+        self._report_page_chunks = report_page_chunks
+        self._report = 0
+        self._changing = ChunkLocks()
+        self._lock = threading.Lock()
+        """Guards the fields below; never held while the disk works."""
+        self._copying: set[str] = set()
+        self._failed = False
+        self._ended = False
+        self._read_bytes = 0
+        self._written_bytes = 0
+
+    @classmethod
+    def open(cls, directory: Path, config: Config, *, host: str, new_id: Callable[[], str]) -> StorageNode:
+        """Become the node that lives in this directory, or a new one if it is empty. Raises DirectoryFailure."""
+        make_directory(directory)
+        lock = lock_directory(directory)
+        try:
+            identity = _identity_of(directory, new_id)
+            chunks = ChunkStore(directory, config, host)
+            return cls(
+                lock=lock,
+                identity=identity,
+                chunks=chunks,
+                inventory=Inventory(chunks.open(), config.changes_per_heartbeat_max),
+                incarnation=new_id(),
+                host=host,
+                report_page_chunks=config.report_page_chunks_max,
+            )
+        except BaseException:
+            lock.release()
+            raise
+
+    def close(self) -> None:
+        """Refuse all further calls and let another process have the directory."""
+        with self._lock:
+            self._ended = True
+        self._directory_lock.release()
+
+    # --- Who it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        return self._identity.node_id
+
+    @property
+    def name(self) -> str:
+        """What to call it in a sentence: its name, or the beginning of its id while it has none."""
+        return self._identity.name or self._identity.node_id[:8]
+
+    @property
+    def cluster_id(self) -> str:
+        return self._identity.cluster_id
+
+    @property
+    def epoch(self) -> int:
+        """The highest epoch of a NameNode heard of."""
+        return self._identity.epoch
+
+    def registration(self, endpoint: str, pid: int) -> Registration:
+        """How the node presents itself. Raises DiskFailure."""
+        return Registration(
+            self.id,
+            self.cluster_id,
+            self.incarnation,
+            endpoint,
+            self.host,
+            pid,
+            str(self.directory),
+            self._chunks.usage(),
+        )
+
+    def registered(self, reply: RegistrationReply) -> bool:
+        """Take up what the NameNode answered. False if it is not the newest NameNode and was ignored.
+
+        Raises DirectoryFailure if it is another cluster's, or if the membership can't be written down.
+        """
+        if reply.epoch < self.epoch:
+            return False
+        if self.cluster_id not in ("", reply.cluster_id):
+            raise DirectoryFailure(
+                f"{self.directory} belongs to cluster {self.cluster_id} and can't serve cluster {reply.cluster_id}; "
+                "give another directory or join the cluster it belongs to.",
+                directory=str(self.directory),
+            )
+        identity = Identity(self.id, reply.cluster_id, reply.name, reply.epoch)
+        try:
+            self._save(identity)
+        except OSError as error:
+            raise directory_failure(self.directory, error) from error
+        self._identity = identity
+        if reply.wish == "failed":
+            self.fail()
+        return True
+
+    # --- Data ---------------------------------------------------------------------------------------------------
+
+    def store(self, chunk_id: str, data: Buffer) -> None:
+        """Make a replica durable; storing it again is harmless.
+
+        Raises NodeNotServing, ChunkCorrupt, DiskFull, DiskFailure; InvalidRequest for what can't be a chunk.
+        """
+        self._check_serving()
+        size_bytes = memoryview(data).nbytes
+        with self._changing.hold(chunk_id):
+            # A file the inventory does not know may be a bad one that could not be quarantined.
+            written = self._chunks.write(chunk_id, data, overwrite=chunk_id not in self._inventory)
+            self._inventory.add(chunk_id, size_bytes)
+        if written:
+            with self._lock:
+                self._written_bytes += size_bytes
+
+    def read(self, chunk_id: str) -> memoryview:
+        """The bytes of a replica, not verified; the view stays good when the replica is deleted.
+
+        Raises NodeNotServing, ChunkMissing, ChunkCorrupt, DiskFailure. A replica that can't be read is looked at once
+        more and leaves the inventory if it is bad.
+        """
+        self._check_serving()
+        if chunk_id not in self._inventory:
+            raise ChunkMissing(f"Storage node {self.name} has no chunk {chunk_id[:12]}.", chunk=chunk_id)
+        try:
+            data = self._chunks.read(chunk_id)
+        except (ChunkMissing, ChunkCorrupt, DiskFailure):
+            self._examine(chunk_id)
+            raise
+        with self._lock:
+            self._read_bytes += data.nbytes
+        return data
+
+    def verify(self, chunk_id: str) -> bool:
+        """Hash a replica anew from the disk. A bad one is quarantined and reported.
+
+        Raises NodeNotServing, ChunkMissing; DiskFailure if it can't be told just now.
+        """
+        self._check_serving()
+        return self._examine(chunk_id)
+
+    def chunk_ids(self) -> list[str]:
+        """The chunks held, in order."""
+        return self._inventory.ids()
+
+    def _examine(self, chunk_id: str) -> bool:
+        """Whether the replica is good, with nobody changing it meanwhile; one that is not leaves the inventory."""
+        with self._changing.hold(chunk_id):
+            if chunk_id not in self._inventory:
+                raise ChunkMissing(f"Storage node {self.name} has no chunk {chunk_id[:12]}.", chunk=chunk_id)
+            try:
+                good = self._chunks.verify(chunk_id)
+            except ChunkMissing:
+                self._inventory.remove(chunk_id)
+                raise
+            if not good:
+                self._give_up_replica(chunk_id)
+            return good
+
+    def _delete(self, chunk_id: str) -> None:
+        with self._changing.hold(chunk_id):
+            try:
+                self._chunks.delete(chunk_id)
+            except DiskFailure:
+                # The NameNode wanted it gone and a person should know that this disk refuses.
+                self._give_up_replica(chunk_id)
+            else:
+                self._inventory.remove(chunk_id)
+
+    def _give_up_replica(self, chunk_id: str) -> None:
+        """Quarantine a replica and report it corrupt. Precondition: nobody else changes this chunk."""
+        # On a disk that refuses even the rename the file stays; outside the inventory it is neither served nor trusted.
+        with contextlib.suppress(DiskFailure, ChunkMissing):
+            self._chunks.quarantine(chunk_id)
+        self._inventory.remove(chunk_id, corrupt=True)
+
+    # --- Serving or not -----------------------------------------------------------------------------------------
+
+    @property
+    def serving(self) -> bool:
+        with self._lock:
+            return not (self._failed or self._ended)
+
+    def fail(self) -> None:
+        """Refuse data calls until `recover`, as if the node had failed."""
+        with self._lock:
+            self._failed = True
+
+    def recover(self) -> None:
+        with self._lock:
+            self._failed = False
+
+    def _check_serving(self) -> None:
+        with self._lock:
+            failed, ended = self._failed, self._ended
+        if ended:
+            raise NodeNotServing(f"Storage node {self.name} is no longer run by this process; ask again.", node=self.id)
+        if failed:
+            raise NodeNotServing(f"{self.name} has been failed by an operator; recover it.", node=self.id)
+
+    # --- The conversation with the NameNode ---------------------------------------------------------------------
+
+    def heartbeat(self) -> Heartbeat:
+        """What to tell next. Until it is confirmed, its changes and its sequence number are told again."""
+        usage = self._chunks.usage()
+        changes = self._inventory.changes()
+        with self._lock:
+            return Heartbeat(
+                self.id,
+                self.incarnation,
+                changes.sequence,
+                usage,
+                changes.chunks,
+                changes.inventory_digest,
+                changes.received,
+                changes.removed,
+                changes.corrupt,
+                changes.failed_copies,
+                copying=len(self._copying),
+                read_bytes=self._read_bytes,
+                written_bytes=self._written_bytes,
+            )
+
+    def confirmed(self, sequence: int) -> None:
+        """The NameNode has taken the heartbeat of this number."""
+        self._inventory.confirmed(sequence)
+
+    def full_report(self) -> list[FullReport]:
+        """The whole inventory in pages, numbered from 0, at least one. It replaces all unconfirmed changes."""
+        self._report += 1
+        chunks = self._inventory.full_report()
+        size = self._report_page_chunks
+        pages = [tuple(chunks[first : first + size]) for first in range(0, len(chunks), size)] or [()]
+        return [
+            FullReport(self.id, self.incarnation, self._report, number, len(pages), page)
+            for number, page in enumerate(pages)
+        ]
+
+    def obey(self, reply: HeartbeatReply) -> list[Command]:
+        """Do what the newest NameNode orders; answer with what is left for the shell to do. An older one is ignored."""
+        if reply.epoch < self.epoch:
+            return []
+        self._heard_of(reply.epoch)
+        if GiveUp() in reply.commands:
+            # The chunks are another process's now; nothing else that was ordered may touch them.
+            with self._lock:
+                self._ended = True
+            return [GiveUp()]
+        return [command for command in reply.commands if not self._done(command)]
+
+    def _done(self, command: Command) -> bool:
+        """Carry out a command, if it is for this class."""
+        if isinstance(command, DeleteChunk):
+            self._delete(command.chunk_id)
+        elif isinstance(command, StopServing):
+            self.fail()
+        elif isinstance(command, CopyChunk):
+            return not self._begin_copy(command.chunk.id)
+        else:
+            return False
+        return True
+
+    def _begin_copy(self, chunk_id: str) -> bool:
+        """False if there is nothing to pull: it is under way, or held, which is then told again."""
+        if chunk_id in self._inventory:
+            self._inventory.mention(chunk_id)
+            return False
+        with self._lock:
+            if chunk_id in self._copying:
+                return False
+            self._copying.add(chunk_id)
+            return True
+
+    def copied(self, chunk_id: str) -> None:
+        """A pull that `obey` asked for ended well; `store` has told of the chunk."""
+        with self._lock:
+            self._copying.remove(chunk_id)
+
+    def copy_failed(self, chunk_id: str) -> None:
+        """A pull that `obey` asked for could not be done."""
+        with self._lock:
+            self._copying.remove(chunk_id)
+        self._inventory.copy_failed(chunk_id)
+
+    def _heard_of(self, epoch: int) -> None:
+        self._identity = dataclasses.replace(self._identity, epoch=epoch)
+        # If the disk is full it is written after a later reply: the deletions that make room must not wait for it.
+        with contextlib.suppress(OSError):
+            self._save(self._identity)
+
+    def _save(self, identity: Identity) -> None:
+        if identity != self._identity_saved:
+            identity_file.save(self.directory, identity)
+            self._identity_saved = identity
+
+
+def _identity_of(directory: Path, new_id: Callable[[], str]) -> Identity:
+    """The identity on the disk; a new one, written down, if the directory holds nothing yet."""
+    identity = identity_file.load(directory)
+    if identity is not None:
+        return identity
+    try:
+        if holds_replicas(directory):
+            raise DirectoryFailure(
+                f"{directory} holds chunks but no {identity_file.FILE_NAME}, so it is not known whose they are; "
+                "restore the file or give another directory.",
+                directory=str(directory),
+            )
+        identity = Identity(new_id())
+        identity_file.save(directory, identity)
+    except OSError as error:
+        raise directory_failure(directory, error) from error
+    return identity
