@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgtpe])(i?b)?|b)?", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*(?:([kmgtpe])(i?b)?|b)?", re.IGNORECASE | re.ASCII)
 _POWERS = {letter: power for power, letter in enumerate("kmgtpe", start=1)}
 
 
