@@ -53,7 +53,10 @@ class ChunkStore:
         self._disk = ""
         self._serial = itertools.count()
         self._lock = threading.Lock()
+        self._sizes: dict[str, int] = {}
+        """Payload bytes counted for each replica; what the file system says of a damaged file is not to be trusted."""
         self._used_bytes = 0
+        """Their sum."""
         self._promised_bytes = 0
         """Room taken by writes that are under way, so that several at once can't all take the last of it."""
         self._fan_outs: set[Path] = set()
@@ -71,11 +74,11 @@ class ChunkStore:
             for leftover in self._incoming.iterdir():
                 leftover.unlink()
             self._disk = f"{self._host}:{self._directory.stat().st_dev}"
-            held = dict(self._scan())
+            self._sizes = dict(self._scan())
         except OSError as error:
             raise directory_failure(self._directory, error) from error
-        self._used_bytes = sum(held.values())
-        return held
+        self._used_bytes = sum(self._sizes.values())
+        return dict(self._sizes)
 
     # --- Replicas -----------------------------------------------------------------------------------------------
 
@@ -135,14 +138,13 @@ class ChunkStore:
         """Put a bad replica where nothing reads it. Raises ChunkMissing, DiskFailure."""
         path = self._path(chunk_id)
         try:
-            size_bytes = _payload_bytes(path)
             self._set_aside(path)
             sync_directory(path.parent)
         except FileNotFoundError as error:
             raise self._missing(chunk_id) from error
         except OSError as error:
             raise self._failure(error, f"quarantine chunk {chunk_id[:12]}") from error
-        self._add_used(-size_bytes)
+        self._count(chunk_id, 0)
 
     def delete(self, chunk_id: str) -> None:
         """Remove a replica; one that is not there is no error. Raises DiskFailure.
@@ -151,11 +153,10 @@ class ChunkStore:
         """
         path = self._path(chunk_id)
         try:
-            size_bytes = _payload_bytes(path)
             path.unlink(missing_ok=True)
         except OSError as error:
             raise self._failure(error, f"delete chunk {chunk_id[:12]}") from error
-        self._add_used(-size_bytes)
+        self._count(chunk_id, 0)
 
     def usage(self) -> DiskUsage:
         """How full the disk is. Raises DiskFailure."""
@@ -181,16 +182,15 @@ class ChunkStore:
             raise
 
     def _publish(self, temporary: Path, path: Path, size_bytes: int) -> None:
-        replaced_bytes = _payload_bytes(path)
         temporary.rename(path)
-        self._add_used(size_bytes - replaced_bytes)
+        self._count(path.name, size_bytes)
         try:
             sync_directory(path.parent)
         except OSError:
             # The name may not outlive a crash, so it must not count; if it stays after all, the file is whole.
             with contextlib.suppress(OSError):
                 path.unlink()
-                self._add_used(-size_bytes)
+                self._count(path.name, 0)
             raise
 
     def _make_fan_out(self, folder: Path) -> None:
@@ -228,10 +228,12 @@ class ChunkStore:
         disk = os.statvfs(self._directory)
         return disk.f_bavail * disk.f_frsize
 
-    def _add_used(self, size_bytes: int) -> None:
+    def _count(self, chunk_id: str, size_bytes: int) -> None:
+        """The replica has this size now; 0 if it is gone."""
         with self._lock:
-            self._used_bytes += size_bytes
-            assert self._used_bytes >= 0
+            self._used_bytes += size_bytes - self._sizes.pop(chunk_id, 0)
+            if size_bytes:
+                self._sizes[chunk_id] = size_bytes
 
     # --- Reading ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,405 @@
+"""The disk: what is written is whole or absent, what is bad is told from what is missing, and room is counted."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.config import Config
+from core.errors import ChunkCorrupt, ChunkMissing, DirectoryFailure, DiskFailure, DiskFull, InvalidRequest
+from core.storagenode.chunkstore import ChunkStore
+
+Chunk = Callable[..., tuple[str, bytes]]
+
+
+def opened(directory: Path, **settings: int) -> ChunkStore:
+    store = ChunkStore(directory, Config(**{"disk_reserve_bytes": 0, **settings}), "host")
+    store.open()
+    return store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ChunkStore:
+    return opened(tmp_path)
+
+
+def file_of(directory: Path, chunk_id: str) -> Path:
+    return directory / "chunks" / chunk_id[:2] / chunk_id
+
+
+def files_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.rglob("*") if path.is_file())
+
+
+def failing(code: int) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+@pytest.mark.parametrize("size_bytes", [1, 63, 64, 4096, 3 * 1024 * 1024 + 1])
+def test_what_is_written_is_read(store: ChunkStore, chunk: Chunk, size_bytes: int) -> None:
+    chunk_id, data = chunk(size_bytes=size_bytes)
+    assert store.write(chunk_id, memoryview(bytearray(data)))
+    assert store.read(chunk_id) == data
+    assert store.verify(chunk_id)
+    assert store.usage().used_bytes == size_bytes
+
+
+def test_the_file_describes_itself(store: ChunkStore, chunk: Chunk, tmp_path: Path) -> None:
+    chunk_id, data = chunk()
+    store.write(chunk_id, data)
+    content = file_of(tmp_path, chunk_id).read_bytes()
+    assert content[:8] == b"DAMECHNK"
+    assert content[20:52].hex() == chunk_id
+    assert content[64:] == data
+
+
+def test_bytes_of_another_hash_are_refused(store: ChunkStore, chunk: Chunk, tmp_path: Path) -> None:
+    chunk_id, data = chunk()
+    with pytest.raises(ChunkCorrupt):
+        store.write(chunk_id, data[:-1])
+    store.write(chunk_id, data)
+    with pytest.raises(ChunkCorrupt):
+        store.write(chunk_id, b"x" * len(data))
+    assert store.read(chunk_id) == data
+    assert files_in(tmp_path) == [chunk_id]
+
+
+@pytest.mark.parametrize("name", ["", "a", "../../etc/passwd", "G" * 64, "A" * 64, "a" * 63, "a" * 65, "a" * 64 + "\n"])
+def test_a_name_that_is_no_chunk_id_reaches_no_path(store: ChunkStore, name: str) -> None:
+    for call in (store.read, store.verify, store.delete, store.quarantine, lambda name: store.write(name, b"x")):
+        with pytest.raises(InvalidRequest):
+            call(name)
+
+
+def test_an_empty_chunk_is_refused(store: ChunkStore) -> None:
+    with pytest.raises(InvalidRequest, match="at least one byte"):
+        store.write("0" * 64, b"")
+
+
+def test_writing_twice_writes_once(store: ChunkStore, chunk: Chunk, tmp_path: Path) -> None:
+    chunk_id, data = chunk()
+    assert store.write(chunk_id, data)
+    before = file_of(tmp_path, chunk_id).stat().st_ino
+    assert not store.write(chunk_id, data)
+    assert file_of(tmp_path, chunk_id).stat().st_ino == before
+    assert store.usage().used_bytes == len(data)
+
+
+def test_a_replica_of_the_wrong_size_is_replaced(store: ChunkStore, chunk: Chunk, tmp_path: Path) -> None:
+    chunk_id, data = chunk()
+    store.write(chunk_id, data)
+    os.truncate(file_of(tmp_path, chunk_id), 200)
+    assert store.write(chunk_id, data)
+    assert store.verify(chunk_id)
+
+
+def test_overwrite_trusts_no_file(store: ChunkStore, chunk: Chunk, tmp_path: Path) -> None:
+    chunk_id, data = chunk()
+    store.write(chunk_id, data)
+    flip(file_of(tmp_path, chunk_id), 100)
+    assert store.write(chunk_id, data, overwrite=True)
+    assert store.verify(chunk_id)
+    assert store.usage().used_bytes == len(data)
+
+
+def test_a_view_outlives_the_file(store: ChunkStore, chunk: Chunk) -> None:
+    chunk_id, data = chunk(size_bytes=100_000)
+    store.write(chunk_id, data)
+    view = store.read(chunk_id)
+    store.delete(chunk_id)
+    assert view.readonly
+    assert view == data
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENODEV])
+def test_without_the_kernels_help_it_is_read_plainly(
+    store: ChunkStore, chunk: Chunk, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    chunk_id, data = chunk(size_bytes=100_000)
+    store.write(chunk_id, data)
+    monkeypatch.setattr(mmap, "mmap", failing(code))
+    view = store.read(chunk_id)
+    assert view.readonly
+    assert view == data
+
+
+def test_a_page_the_disk_does_not_give_is_an_error_and_no_signal(
+    store: ChunkStore, chunk: Chunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unreadable(mmap.mmap):
+        madvise = failing(errno.EFAULT)
+
+    chunk_id, data = chunk()
+    store.write(chunk_id, data)
+    monkeypatch.setattr(mmap, "mmap", Unreadable)
+    with pytest.raises(DiskFailure, match="Input/output error"):
+        store.read(chunk_id)
+
+
+def flip(path: Path, offset: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("offset", [*range(64)])
+def test_a_flipped_bit_in_the_header_is_seen_at_once(
+    store: ChunkStore, chunk: Chunk, tmp_path: Path, offset: int
+) -> None:
+    chunk_id, data = chunk()
+    store.write(chunk_id, data)
+    flip(file_of(tmp_path, chunk_id), offset)
+    with pytest.raises(ChunkCorrupt, match="header is torn"):
+        store.read(chunk_id)
+    assert not store.verify(chunk_id)
+
+
+@pytest.mark.parametrize("offset", [64, 500, 1063])
+def test_a_flipped_bit_in_the_payload_is_seen_by_verify(
+    store: ChunkStore, chunk: Chunk, tmp_path: Path, offset: int
+) -> None:
+    chunk_id, data = chunk()
+    store.write(chunk_id, data)
+    flip(file_of(tmp_path, chunk_id), offset)
+    assert not store.verify(chunk_id)
+
+
+@pytest.mark.parametrize("file_bytes", [0, 10, 64, 65, 1063, 1065, 100_000])
+def test_a_file_of_another_length_is_corrupt(store: ChunkStore, chunk: Chunk, tmp_path: Path, file_bytes: int) -> None:
+    chunk_id, data = chunk()
+    store.write(chunk_id, data)
+    os.truncate(file_of(tmp_path, chunk_id), file_bytes)
+    with pytest.raises(ChunkCorrupt):
+        store.read(chunk_id)
+    assert not store.verify(chunk_id)
+
+
+def test_another_chunks_file_is_corrupt(store: ChunkStore, chunk: Chunk, tmp_path: Path) -> None:
+    (chunk_id, data), (other_id, other) = chunk(1), chunk(2)
+    store.write(chunk_id, data)
+    store.write(other_id, other)
+    shutil.copyfile(file_of(tmp_path, other_id), file_of(tmp_path, chunk_id))
+    with pytest.raises(ChunkCorrupt, match=f"holds chunk {other_id[:12]}"):
+        store.read(chunk_id)
+
+
+def test_a_missing_chunk_is_missing(store: ChunkStore, chunk: Chunk) -> None:
+    chunk_id, _ = chunk()
+    for call in (store.read, store.verify, store.quarantine):
+        with pytest.raises(ChunkMissing):
+            call(chunk_id)
+    store.delete(chunk_id)
+    assert store.usage().used_bytes == 0
+
+
+def test_a_directory_in_the_place_of_a_file(store: ChunkStore, chunk: Chunk, tmp_path: Path) -> None:
+    chunk_id, data = chunk()
+    file_of(tmp_path, chunk_id).mkdir(parents=True)
+    with pytest.raises(DiskFailure):
+        store.read(chunk_id)
+    assert not store.verify(chunk_id)
+    with pytest.raises(DiskFailure):
+        store.delete(chunk_id)
+    with pytest.raises(DiskFailure):
+        store.write(chunk_id, data, overwrite=True)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_process_out_of_means_does_not_make_a_replica_bad(
+    store: ChunkStore, chunk: Chunk, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    chunk_id, data = chunk()
+    store.write(chunk_id, data)
+    monkeypatch.setattr(os, "open", failing(code))
+    with pytest.raises(DiskFailure):
+        store.verify(chunk_id)
+
+
+def test_an_unreadable_file_is_a_bad_replica(store: ChunkStore, chunk: Chunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunk_id, data = chunk()
+    store.write(chunk_id, data)
+    monkeypatch.setattr(os, "open", failing(errno.EACCES))
+    with pytest.raises(DiskFailure, match="Permission denied"):
+        store.read(chunk_id)
+    assert not store.verify(chunk_id)
+
+
+def test_quarantine_keeps_every_bad_replica(store: ChunkStore, chunk: Chunk, tmp_path: Path) -> None:
+    chunk_id, data = chunk()
+    for _ in range(3):
+        store.write(chunk_id, data)
+        store.quarantine(chunk_id)
+        assert store.usage().used_bytes == 0
+    assert files_in(tmp_path / "quarantine") == [f"{chunk_id}.{number}" for number in range(3)]
+    with pytest.raises(ChunkMissing):
+        store.read(chunk_id)
+
+
+def test_a_partial_write_goes_on(store: ChunkStore, chunk: Chunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    writev = os.writev
+
+    def a_little(descriptor: int, buffers: list[memoryview]) -> int:
+        return writev(descriptor, [buffers[0][:37]])
+
+    chunk_id, data = chunk()
+    monkeypatch.setattr(os, "writev", a_little)
+    store.write(chunk_id, data)
+    assert store.verify(chunk_id)
+
+
+STEPS = [(os, "open"), (os, "writev"), (os, "fsync"), (Path, "rename"), (Path, "mkdir"), (Path, "stat")]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EIO, DiskFailure)]
+)
+@pytest.mark.parametrize(("owner", "step"), STEPS, ids=[step for _, step in STEPS])
+def test_a_failing_disk_leaves_nothing_behind(
+    store: ChunkStore,
+    chunk: Chunk,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: object,
+    step: str,
+    code: int,
+    kind: type[Exception],
+) -> None:
+    chunk_id, data = chunk()
+    with monkeypatch.context() as broken:
+        broken.setattr(owner, step, failing(code))
+        with pytest.raises(kind, match=str(tmp_path)):
+            store.write(chunk_id, data)
+    assert files_in(tmp_path) == []
+    assert store.usage().used_bytes == 0
+    store.write(chunk_id, data)
+    assert store.verify(chunk_id)
+
+
+def test_a_name_that_is_not_durable_does_not_stay(
+    store: ChunkStore, chunk: Chunk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last fsync, that of the directory, fails after the rename."""
+    chunk_id, data = chunk()
+    fsync = os.fsync
+
+    def no_sync_after_the_rename(descriptor: int) -> None:
+        if file_of(tmp_path, chunk_id).exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", no_sync_after_the_rename)
+    with pytest.raises(DiskFailure):
+        store.write(chunk_id, data)
+    assert files_in(tmp_path) == []
+    assert store.usage().used_bytes == 0
+
+
+def test_the_reserve_is_kept(tmp_path: Path, chunk: Chunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.statvfs(tmp_path)
+    free_bytes = real.f_bavail * real.f_frsize
+    store = opened(tmp_path, disk_reserve_bytes=2 * free_bytes)
+    chunk_id, data = chunk()
+    with pytest.raises(
+        DiskFull, match=rf"{tmp_path} has no room for a chunk of 1000 bytes: \d+ bytes are free, \d+ of"
+    ):
+        store.write(chunk_id, data)
+    assert store.usage().free_bytes == 0
+    assert files_in(tmp_path) == []
+
+
+def test_the_nodes_own_limit_is_kept(tmp_path: Path, chunk: Chunk) -> None:
+    store = opened(tmp_path, storage_capacity_bytes=2500)
+    for seed in (1, 2):
+        store.write(*chunk(seed))
+    assert (store.usage().used_bytes, store.usage().free_bytes) == (2000, 500)
+    with pytest.raises(DiskFull, match="at most 2500 bytes"):
+        store.write(*chunk(3))
+    store.delete(chunk(1)[0])
+    store.write(*chunk(3))
+
+
+def test_room_is_promised_once(tmp_path: Path, chunk: Chunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second write that begins while the first is at the disk must not be given the same room."""
+    store = opened(tmp_path, storage_capacity_bytes=1500)
+    writev = os.writev
+
+    def another_writer_comes(descriptor: int, buffers: list[memoryview]) -> int:
+        with pytest.raises(DiskFull):
+            store.write(*chunk(2))
+        return writev(descriptor, buffers)
+
+    monkeypatch.setattr(os, "writev", another_writer_comes)
+    store.write(*chunk(1))
+    assert store.usage().used_bytes == 1000
+
+
+def test_opening_takes_stock(tmp_path: Path, chunk: Chunk) -> None:
+    store = opened(tmp_path)
+    for seed in range(5):
+        store.write(*chunk(seed, size_bytes=100 + seed))
+    again = ChunkStore(tmp_path, Config(), "host")
+    assert again.open() == {chunk(seed, size_bytes=100 + seed)[0]: 100 + seed for seed in range(5)}
+    assert again.usage().used_bytes == 510
+    assert again.usage().disk == f"host:{tmp_path.stat().st_dev}"
+
+
+def test_opening_clears_what_was_coming_in(tmp_path: Path, chunk: Chunk) -> None:
+    opened(tmp_path)
+    (tmp_path / "incoming" / "half.7").write_bytes(b"half")
+    opened(tmp_path)
+    assert files_in(tmp_path) == []
+
+
+def test_opening_sets_aside_what_cannot_be_a_replica(tmp_path: Path, chunk: Chunk) -> None:
+    store = opened(tmp_path)
+    (good, data), (short, _), (folder, _) = chunk(1), chunk(2), chunk(3)
+    store.write(good, data)
+    for chunk_id in (short, folder):
+        file_of(tmp_path, chunk_id).parent.mkdir(exist_ok=True)
+    file_of(tmp_path, short).write_bytes(b"x" * 64)
+    file_of(tmp_path, folder).mkdir()
+    (tmp_path / "chunks" / "README").touch()
+    (tmp_path / "chunks" / good[:2] / "notes.txt").touch()
+    assert ChunkStore(tmp_path, Config(), "host").open() == {good: 1000}
+    assert sorted(path.name for path in (tmp_path / "quarantine").iterdir()) == sorted([f"{short}.0", f"{folder}.0"])
+
+
+def test_a_chunk_in_the_wrong_place_is_not_counted(tmp_path: Path, chunk: Chunk) -> None:
+    chunk_id, data = chunk()
+    store = opened(tmp_path)
+    store.write(chunk_id, data)
+    wrong = tmp_path / "chunks" / ("00" if chunk_id[:2] != "00" else "01")
+    wrong.mkdir()
+    file_of(tmp_path, chunk_id).rename(wrong / chunk_id)
+    assert ChunkStore(tmp_path, Config(), "host").open() == {}
+
+
+def test_a_directory_that_cannot_be_used_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "mkdir", failing(errno.EROFS))
+    with pytest.raises(DirectoryFailure, match="Read-only file system"):
+        opened(tmp_path)
+
+
+def test_a_disk_that_does_not_answer(store: ChunkStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", failing(errno.EIO))
+    with pytest.raises(DiskFailure):
+        store.usage()
+
+
+def test_many_reads_leak_no_descriptors(store: ChunkStore, chunk: Chunk) -> None:
+    chunk_id, data = chunk()
+    store.write(chunk_id, data)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(50):
+        store.read(chunk_id)
+        store.verify(chunk_id)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
