@@ -212,7 +212,7 @@ def _table_of_verbs() -> str:
 
 
 def _explained(verb: Verb) -> str:
-    lines = [verb.usage, "", f"{verb.summary}."]
+    lines = [verb.usage, "", f"{verb.summary[0].upper()}{verb.summary[1:]}."]
     if verb.arguments:
         lines += ["", *_aligned([(argument.label, argument.help) for argument in verb.arguments])]
     if verb.aliases:

@@ -1,0 +1,212 @@
+"""Results of verbs as Rich draws them on a plain terminal or into a pipe: sentences, lists of facts and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from core.model import Artifact, ArtifactInfo, ClusterStatus, Event, NodeDetail, NodeInfo, Version
+from core.verbs import Kind, Result
+from tui.text import age, beat, count, duration, rate, safe, safe_lines, share, size, wall_time
+
+_STYLES = {
+    "ok": "green",
+    "under": "yellow",
+    "at_risk": "bold red",
+    "lost": "bold red",
+    "up": "green",
+    "suspect": "yellow",
+    "draining": "yellow",
+    "drained": "dim",
+    "down": "bold red",
+    "failed": "bold red",
+    "warning": "yellow",
+    "error": "bold red",
+}
+"""Colour only repeats what the word says."""
+
+_ID_LENGTH = 12
+"""Characters of a hash or an id that are shown; enough to tell thousands apart, and to name a node by."""
+
+
+def render(result: Result, now_ms: int) -> RenderableType:
+    """What a person sees of a verb's result."""
+    draw = _TABLES.get(result.kind)
+    return draw(result.value, now_ms) if draw else Text(safe_lines(result.text))
+
+
+def _artifacts(artifacts: Sequence[Artifact], now_ms: int) -> RenderableType:
+    if not artifacts:
+        return Text("There are no artifacts to show.")
+    return _table(
+        ("NAME", ">SIZE", ">VERSION", ">CHUNKS", ">COPIES", "HEALTH", ">AGE"),
+        (
+            (
+                safe(artifact.name),
+                size(artifact.size_bytes),
+                str(artifact.version),
+                count(artifact.chunks),
+                str(artifact.replication),
+                artifact.health,
+                age(now_ms - artifact.modified_ms),
+            )
+            for artifact in artifacts
+        ),
+    )
+
+
+def _versions(versions: Sequence[Version], _: int) -> RenderableType:
+    return _table(
+        (">VERSION", ">SIZE", ">CHUNKS", ">COPIES", "CREATED", "DIGEST"),
+        (
+            (
+                str(version.version),
+                size(version.size_bytes),
+                count(version.chunks),
+                str(version.replication),
+                wall_time(version.created_ms),
+                version.digest[:_ID_LENGTH],
+            )
+            for version in versions
+        ),
+    )
+
+
+def _info(info: ArtifactInfo, _: int) -> RenderableType:
+    facts = {
+        "name": info.name,
+        "version": f"{info.version} of {info.versions}",
+        "size": f"{size(info.size_bytes)} ({count(info.size_bytes)} bytes)",
+        "health": info.health,
+        "copies": str(info.replication),
+        "chunks": f"{count(len(info.chunks))} of up to {size(info.chunk_size_bytes)}",
+        "created": wall_time(info.created_ms),
+        "digest": info.digest,
+    }
+    rows = (
+        (str(chunk.index), size(chunk.size_bytes), chunk.id[:_ID_LENGTH], " ".join(node[:8] for node in chunk.replicas))
+        for chunk in info.chunks
+    )
+    return _with_table(_facts(facts), _table((">CHUNK", ">SIZE", "ID", "ON NODES"), rows))
+
+
+def _status(status: ClusterStatus, _: int) -> RenderableType:
+    return _facts(
+        {
+            "nodes": ", ".join(f"{number} {state}" for state, number in status.nodes.items() if number) or "none",
+            "artifacts": count(status.artifacts),
+            "versions": f"{count(status.versions)}, {size(status.logical_bytes)}",
+            "chunks": count(status.chunks),
+            "stored": f"{size(status.stored_bytes)} of {size(status.capacity_bytes)} "
+            f"({share(status.stored_bytes, status.capacity_bytes)})",
+            "short of copies": f"{count(status.under_replicated)}, {count(status.at_risk)} of them at risk",
+            "missing": count(status.missing),
+            "healing": f"{count(status.healing)} copies on their way"
+            + (f"; waits: {status.healing_waits}" if status.healing_waits else ""),
+            "corrupt": count(status.corrupt),
+            "trash": f"{count(status.trash)} artifacts",
+            "garbage": size(status.garbage_bytes),
+            "rates": f"{rate(status.read_bytes_per_s)} read, {rate(status.write_bytes_per_s)} written",
+            "safe mode": "yes" if status.safe_mode else "no",
+            "epoch": str(status.epoch),
+            "up for": duration((status.now_ms - status.started_ms) / 1000),
+            "cluster id": status.cluster_id,
+        }
+    )
+
+
+def _nodes(nodes: Sequence[NodeInfo], _: int) -> RenderableType:
+    if not nodes:
+        return Text("No storage node has ever joined this cluster.")
+    return _table(
+        ("NODE", "STATE", ">USED", ">CAPACITY", ">CHUNKS", ">HEARTBEAT", "HOST", ">PID", "ID"),
+        (
+            (
+                safe(node.name),
+                node.state,
+                size(node.used_bytes),
+                size(node.capacity_bytes),
+                count(node.chunks),
+                beat(node.heartbeat_age_ms),
+                safe(node.host),
+                str(node.pid),
+                safe(node.id[:_ID_LENGTH]),
+            )
+            for node in nodes
+        ),
+    )
+
+
+def _node(detail: NodeDetail, now_ms: int) -> RenderableType:
+    node = detail.node
+    facts = {
+        "node": node.name,
+        "id": node.id,
+        "state": node.state,
+        "why": node.reason,
+        "host": node.host,
+        "process": f"{node.pid}, for {duration((now_ms - node.started_ms) / 1000)}",
+        "directory": node.directory,
+        "used": f"{size(node.used_bytes)} of {size(node.capacity_bytes)}, {size(node.free_bytes)} free",
+        "chunks": count(node.chunks),
+        "heartbeat": f"{beat(node.heartbeat_age_ms)} ago",
+        "copying": count(node.copying),
+        "corrupt": count(node.corrupt),
+        "rates": f"{rate(node.read_bytes_per_s)} read, {rate(node.write_bytes_per_s)} written",
+        "artifacts": count(detail.artifacts_total),
+    }
+    rows = ((safe(row.name), str(row.version), count(row.chunks)) for row in detail.artifacts)
+    return _with_table(_facts(facts), _table(("ARTIFACT", ">VERSION", ">CHUNKS HERE"), rows))
+
+
+def _events(events: Sequence[Event], _: int) -> RenderableType:
+    if not events:
+        return Text("There are no events to show.")
+    rows = ((str(event.seq), wall_time(event.time_ms), event.severity, safe(event.text)) for event in events)
+    return _table((">EVENT", "TIME", "SEVERITY", "WHAT"), rows, folded="WHAT")
+
+
+_TABLES: Mapping[Kind, Callable[[Any, int], RenderableType]] = {
+    "artifacts": _artifacts,
+    "versions": _versions,
+    "info": _info,
+    "status": _status,
+    "nodes": _nodes,
+    "node": _node,
+    "events": _events,
+}
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], folded: str = "") -> Table:
+    """A table without lines.
+
+    A heading that begins with `>` is of numbers. On a narrow terminal a folded column wraps, the others are cut.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(
+            Text(heading.removeprefix(">")),
+            justify="right" if heading.startswith(">") else "left",
+            no_wrap=heading != folded,
+            overflow="fold" if heading == folded else "ellipsis",
+        )
+    for row in rows:
+        table.add_row(*(Text(text, _STYLES.get(text, "")) for text in row))
+    return table
+
+
+def _facts(facts: Mapping[str, str]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in facts.items():
+        grid.add_row(Text(name), Text(safe(value), _STYLES.get(value, "")))
+    return grid
+
+
+def _with_table(facts: Table, table: Table) -> RenderableType:
+    return Group(facts, Text(), table) if table.row_count else facts
