@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import ray
+from platformdirs import user_data_path
 from ray.exceptions import RayError
 
 from core.cluster import remote
@@ -82,8 +83,8 @@ def wait_for_directory(open_it: Callable[[], R]) -> R:
 class NameNodeActor:
     """The NameNode in a process of its own. Ray runs one call at a time."""
 
-    def __init__(self, directory: str, storage_root: str | None, config: Config) -> None:
-        self._directory = Path(directory)
+    def __init__(self, directory: str | None, storage_root: str | None, config: Config) -> None:
+        self._directory = _own_directory(directory, "DAME_NAMENODE_DIR", "namenode")
         self._config = config
         self._namenode: NameNode | None = None
         self._refusal: DameError | None = None
@@ -128,7 +129,7 @@ class StorageNodeActor:
     def __init__(self, endpoint: str, storage_root: str | None, slots: int, config: Config) -> None:
         self._endpoint = endpoint
         self._config = config
-        self._root = storage_directory(storage_root)
+        self._root = _own_directory(storage_root, "DAME_STORAGE_DIR", "storage")
         self._slots = slots
         self._node: StorageNode | None = None
         self._refusal: DameError = NodeNotServing("the storage node is opening its directory")
@@ -267,11 +268,10 @@ class StorageNodeActor:
             self._scrubbing.release()
 
 
-def storage_directory(configured: str | None) -> Path:
-    """Where this Ray node's storage slots live: as the embedded cluster says, else DAME_STORAGE_DIR of this machine."""
-    from platformdirs import user_data_path
-
-    return Path(configured or os.environ.get("DAME_STORAGE_DIR") or user_data_path("dame") / "storage")
+def _own_directory(configured: str | None, variable: str, default: str) -> Path:
+    """As whoever started the cluster says, else as this machine's environment says, else under the user data
+    directory."""
+    return Path(configured or os.environ.get(variable) or user_data_path("dame") / default)
 
 
 def _new_id() -> str:

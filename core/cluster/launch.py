@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import ray
 from platformdirs import user_data_path
+from ray._private import ray_constants
 from ray.exceptions import RayError
 
 import core
@@ -88,6 +89,7 @@ class EmbeddedSession:
         self._lock: DirectoryLock | None = None
 
     def open(self) -> None:
+        stay_on_loopback()
         run = self._directory / "run"
         make_directory(run)
         deadline = time.monotonic() + START_TIMEOUT_MS / 1000
@@ -145,13 +147,13 @@ class EmbeddedSession:
         slots = self._slots()
         self._refuse_lost_catalog()
         self._on_stage("starting Ray")
+        share_code_with_workers()
         enter_ray(
             address="local",
             num_cpus=0,
             resources={STORAGE_SLOT: slots},
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
-            _node_ip_address="127.0.0.1",
         )
         self._on_stage("starting the NameNode")
         bring_up(str(self._directory / "namenode"), str(self._directory / "storage"), self._config)
@@ -215,8 +217,7 @@ class RemoteSession:
         try:
             enter_ray(address=self._address, runtime_env={"py_modules": [str(Path(core.__file__).parent)]})
             self._on_stage("looking for the NameNode")
-            directory = os.environ.get("DAME_NAMENODE_DIR") or str(user_data_path("dame") / "namenode")
-            bring_up(directory, None, self._config)
+            bring_up(None, None, self._config)
             wait_for_namenode(self._config)
         except BaseException:
             self.close()
@@ -227,6 +228,24 @@ class RemoteSession:
 
 
 # --- What both need ---------------------------------------------------------------------------------------------
+
+
+def stay_on_loopback() -> None:
+    """Make Ray listen on 127.0.0.1 only: closed to strangers, and unmoved when a laptop changes its network.
+
+    Ray takes 127.0.0.1 for "find a reachable address" unless it believes itself on a system without clusters. Its
+    processes read the variable; this one has read it already if it imported ray before.
+    """
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
+
+
+def share_code_with_workers() -> None:
+    """Let the processes that Ray starts on this machine import this very copy of core, installed or not."""
+    root = str(Path(core.__file__).resolve().parents[1])
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if root not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, *paths]))
 
 
 def enter_ray(**arguments: Any) -> None:
@@ -245,8 +264,11 @@ def leave_ray() -> None:
         ray.shutdown()
 
 
-def bring_up(namenode_directory: str, storage_root: str | None, config: Config) -> None:
-    """Start the NameNode on the head if it does not run yet; it starts the storage nodes."""
+def bring_up(namenode_directory: str | None, storage_root: str | None, config: Config) -> None:
+    """Start the NameNode on the head if it does not run yet; it starts the storage nodes.
+
+    Directories that are None are each machine's own business: its environment says, or its user data directory is used.
+    """
     NAMENODE.options(
         name=remote.NAMENODE_NAME,
         namespace=remote.NAMESPACE,

@@ -1,0 +1,94 @@
+"""DAME as its user runs it: processes of their own, driven by their command line, killed without warning."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def eventually(condition: Callable[[], Any], timeout_s: float = 60.0, every_s: float = 0.1) -> Any:
+    """Wait until the condition answers with something true, and answer with that."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {condition}"
+        time.sleep(every_s)
+
+
+def dame(
+    *words: str, data_dir: Path | None = None, stdin: bytes | None = None, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run one verb to its end."""
+    where = ["--data-dir", str(data_dir)] if data_dir is not None else []
+    return subprocess.run(
+        [sys.executable, str(ROOT / "main.py"), *where, *words],
+        input=stdin if stdin is not None else b"",
+        capture_output=True,
+        env={**os.environ, **(environment or {})},
+        timeout=180,
+        check=False,
+    )
+
+
+def dame_json(*words: str, data_dir: Path | None = None, environment: dict[str, str] | None = None) -> Any:
+    """Run one verb with --json and read what it says. It must succeed."""
+    done = dame(*words, "--json", data_dir=data_dir, environment=environment)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+class Up:
+    """`main.py up` in the background."""
+
+    def __init__(self, data_dir: Path, *options: str) -> None:
+        self.data_dir = data_dir
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "main.py"), "--data-dir", str(data_dir), *options, "up", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.process.communicate()[1].decode()
+        self.ready = json.loads(line)
+
+    def stop(self) -> int:
+        """As Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+        return self._ended()
+
+    def kill(self) -> int:
+        """As the kernel does when memory runs out."""
+        self.process.kill()
+        return self._ended()
+
+    def _ended(self) -> int:
+        self.process.communicate(timeout=60)
+        return self.process.returncode
+
+
+def processes_using(directory: Path) -> list[int]:
+    """Ids of processes that have a file under the directory open."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            opened = [str(link.readlink()) for link in (process / "fd").iterdir()]
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            continue
+        if any(path.startswith(str(directory)) for path in opened):
+            found.append(int(process.name))
+    return found

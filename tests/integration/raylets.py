@@ -1,0 +1,104 @@
+"""A Ray cluster of several raylets on this machine, in a process of its own.
+
+Speaks JSON lines: on stdin `["add", directory, slots]`, `["kill", index]`, `["end"]`; on stdout the answer to each.
+The first line of stdout, before any command, holds the addresses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def serve() -> None:
+    """The body of the process."""
+    # Ray's own processes write to our stdout; answers go where they can't.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    from ray.cluster_utils import Cluster
+
+    import core.cluster  # noqa: F401 - sets Ray's environment before Ray is imported
+
+    client_port = free_port()
+    common: dict[str, Any] = {
+        "num_cpus": 0,
+        "node_ip_address": "127.0.0.1",
+        "object_store_memory": 200 * 1024 * 1024,
+        "include_dashboard": False,
+    }
+    cluster = Cluster()
+    cluster.add_node(**common, ray_client_server_port=client_port, env_vars={"DAME_NAMENODE_DIR": sys.argv[1]})
+    answers.write(json.dumps({"address": cluster.address, "client": f"ray://127.0.0.1:{client_port}"}) + "\n")
+    nodes = []
+    for line in sys.stdin:
+        command, *arguments = json.loads(line)
+        if command == "add":
+            directory, slots = arguments
+            nodes.append(
+                cluster.add_node(**common, resources={"storage_slot": slots}, env_vars={"DAME_STORAGE_DIR": directory})
+            )
+        elif command == "kill":
+            cluster.remove_node(nodes[arguments[0]], allow_graceful=False)
+        elif command == "end":
+            cluster.shutdown()
+        answers.write(json.dumps(len(nodes)) + "\n")
+        if command == "end":
+            return
+
+
+class Raylets:
+    """The other end: what tests hold."""
+
+    def __init__(self, namenode_directory: Path) -> None:
+        root = Path(__file__).resolve().parents[2]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.raylets", str(namenode_directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=root,
+            text=True,
+        )
+        addresses = self._answer()
+        self.address: str = addresses["address"]
+        self.client_address: str = addresses["client"]
+
+    def add(self, directory: Path, slots: int = 1) -> int:
+        """Start a raylet with storage slots under the directory. Its index is the answer."""
+        return int(self._ask("add", str(directory), slots)) - 1
+
+    def kill(self, index: int) -> None:
+        """SIGKILL a raylet, and with it its actors."""
+        self._ask("kill", index)
+
+    def end(self) -> None:
+        if self._process.poll() is None:
+            self._ask("end")
+        self._process.communicate(timeout=60)
+
+    def _ask(self, *command: Any) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the process with the raylets ended"
+        return json.loads(line)
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,97 @@
+"""The embedded cluster as processes: joined by others, stopped, killed as a whole, started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processes import Up, dame, dame_json, eventually, processes_using
+
+pytestmark = pytest.mark.ray
+
+
+def test_everything_is_back_after_a_stop_and_after_a_kill(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    binary = bytes(range(256)) * 5000
+    source = tmp_path / "source"
+    source.write_bytes(binary)
+
+    up = Up(directory, "--nodes", "3")
+    assert dame_json("upload", "text", "hello", data_dir=directory)["version"] == 1
+    assert (
+        dame_json("upload", "binary", "--file", str(source), "--chunk-size", "100000", data_dir=directory)["chunks"]
+        == 13
+    )
+    assert dame_json("update", "text", "hello again", data_dir=directory)["version"] == 2
+    assert up.stop() == 0
+    eventually(lambda: not processes_using(directory), timeout_s=20)
+
+    up = Up(directory)
+    assert dame_json("status", data_dir=directory)["nodes"]["up"] == 3, "as many nodes as there are directories"
+    assert dame("get", "binary", data_dir=directory).stdout == binary
+    up.kill()
+
+    up = Up(directory)
+    assert dame("get", "text", "--version", "1", data_dir=directory).stdout == b"hello"
+    assert dame("get", "text", data_dir=directory).stdout == b"hello again"
+    assert [row["name"] for row in dame_json("list", data_dir=directory)] == ["binary", "text"]
+    assert {row["health"] for row in dame_json("list", data_dir=directory)} == {"ok"}
+    os.killpg(up.process.pid, signal.SIGKILL)
+    up.process.communicate()
+
+    done = dame("get", "binary", data_dir=directory)
+    assert done.stdout == binary, done.stderr.decode()
+    eventually(lambda: not processes_using(directory), timeout_s=20)
+
+
+def test_a_catalog_that_is_gone_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    assert dame("--nodes", "1", "upload", "precious", "content", data_dir=directory).returncode == 0
+    for path in (directory / "namenode").iterdir():
+        path.unlink()
+    refused = dame("list", data_dir=directory)
+    assert refused.returncode == 1
+    assert b"is gone" in refused.stderr and b"Put the catalog back" in refused.stderr
+
+
+def test_one_node_is_a_cluster_with_a_warning(tmp_path: Path) -> None:
+    done = dame("--nodes", "1", "upload", "lonely", "content", data_dir=tmp_path / "data")
+    assert done.returncode == 0
+    assert b"1" in done.stderr and b"cop" in done.stderr, done.stderr
+    refused = dame("upload", "greedy", "content", "--replication", "5", data_dir=tmp_path / "data")
+    assert refused.returncode == 1
+    assert dame("get", "greedy", data_dir=tmp_path / "data").returncode == 1
+
+
+def test_a_cancelled_upload_leaves_nothing(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    from tests.integration.processes import ROOT
+
+    directory = tmp_path / "data"
+    up = Up(directory, "--nodes", "3")
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "main.py"), "--data-dir", str(directory), "upload", "never", "--file", "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write(os.urandom(20_000_000))
+    process.stdin.flush()
+    eventually(lambda: any(directory.glob("storage/slot-*/chunks/*/*")))
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    process.stdin.close()
+    process.stdin = None
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told.decode()
+    assert json.loads(dame("list", "--json", data_dir=directory).stdout) == []
+    assert up.stop() == 0
