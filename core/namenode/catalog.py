@@ -1,0 +1,419 @@
+"""The hard state: artifacts, versions, chunk lists, trash, storage nodes and operator's wishes, in one SQLite file.
+
+`apply(edit)` is the only thing that changes it: one edit, one transaction, on disk when it returns.
+The connection is used by one caller at a time, from whichever thread that is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import DirectoryFailure, ReadOnly
+from core.model import ChunkKey, Version, Wish
+from core.namenode import edits
+from core.namenode.schema import FORMAT_VERSION, TABLE_NAMES, TABLES
+
+IDS_PER_QUERY = 500
+"""SQLite allows 999 parameters in old builds."""
+
+INTEGER_MAX = 2**63 - 1
+"""SQLite's largest integer."""
+
+_VERSION_COLUMNS = (
+    "a.name, v.version, v.size_bytes, v.chunks, v.chunk_size_bytes, v.replication, v.digest, v.created_ms"
+)
+
+
+@dataclass(frozen=True)
+class Need:
+    """A chunk that versions count, and the number of replicas they want."""
+
+    chunk: ChunkKey
+    wanted: int
+
+
+@dataclass(frozen=True)
+class KnownNode:
+    """A storage node as the catalog knows it."""
+
+    id: str
+    name: str
+    host: str
+    wish: Wish
+
+
+@dataclass(frozen=True)
+class Totals:
+    artifacts: int
+    versions: int
+    logical_bytes: int
+    trash: int
+
+
+class Catalog:
+    """Use `Catalog.open`."""
+
+    def __init__(self, directory: Path, connection: sqlite3.Connection, lock: int) -> None:
+        self.directory = directory
+        self.revision = 0
+        """Grows with every change; what was read at an older revision may be stale."""
+        self._connection = connection
+        self._lock = lock
+
+    # --- Opening ----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, directory: Path, new_cluster_id: str) -> Catalog:
+        """Open the catalog in a directory, or make it there as that of cluster `new_cluster_id`. Raises DirectoryFailure."""
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise DirectoryFailure(
+                f"The catalog directory {directory} can't be used ({error.strerror}); choose another or mend it.",
+                directory=str(directory),
+            ) from error
+        try:
+            _take_lock(lock, directory)
+            return cls(directory, _connect(directory, new_cluster_id), lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def close(self) -> None:
+        self._connection.close()
+        os.close(self._lock)
+
+    # --- Changing ---------------------------------------------------------------------------------------------
+
+    def apply(self, edit: edits.Edit) -> None:
+        """Make one edit durable, or raise ReadOnly with nothing changed. A client's edit that was applied before is not repeated."""
+        if isinstance(edit, edits.ClientEdit) and self.result_of(edit.operation) is not None:
+            return
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._change(edit)
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, sqlite3.IntegrityError):
+                raise AssertionError(f"{type(edit).__name__} contradicts the catalog: {error}") from error
+            if type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError):
+                raise ReadOnly(
+                    f"The catalog in {self.directory} can't be written ({error}); nothing was changed and reads go on."
+                    " Free or mend its disk, then try again.",
+                    directory=str(self.directory),
+                ) from error
+            raise
+        self.revision += 1
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _change(self, edit: edits.Edit) -> None:
+        run = self._connection.execute
+        if isinstance(edit, edits.StartEpoch):
+            run("UPDATE facts SET value = ? WHERE key = 'epoch'", (str(edit.epoch),))
+        elif isinstance(edit, edits.PublishVersion):
+            self._publish(edit)
+        elif isinstance(edit, edits.DeleteArtifact):
+            run("UPDATE artifacts SET deleted_ms = ? WHERE artifact = ?", (edit.time_ms, edit.artifact))
+            self._remember(edit.operation, asdict(edit.result), edit.time_ms)
+        elif isinstance(edit, edits.UndeleteArtifact):
+            run("UPDATE artifacts SET deleted_ms = NULL WHERE artifact = ?", (edit.artifact,))
+            self._remember(edit.operation, asdict(edit.result), edit.time_ms)
+        elif isinstance(edit, edits.PurgeArtifact):
+            self._purge(edit.artifact)
+        elif isinstance(edit, edits.JoinNode):
+            run(
+                "INSERT INTO nodes VALUES (?, ?, ?, 'none', ?)",
+                (edit.node_id, edit.name, edit.host, edit.time_ms),
+            )
+        elif isinstance(edit, edits.MoveNode):
+            run("UPDATE nodes SET host = ? WHERE node_id = ?", (edit.host, edit.node_id))
+        elif isinstance(edit, edits.SetWish):
+            run("UPDATE nodes SET wish = ? WHERE node_id = ?", (edit.wish, edit.node_id))
+            self._remember(edit.operation, edit.node_id, edit.time_ms)
+        else:
+            run("DELETE FROM operations WHERE time_ms < ?", (edit.before_ms,))
+
+    def _remember(self, operation: str, result: Any, time_ms: int) -> None:
+        self._connection.execute("INSERT INTO operations VALUES (?, ?, ?)", (operation, json.dumps(result), time_ms))
+
+    def _publish(self, edit: edits.PublishVersion) -> None:
+        version = edit.version
+        self._connection.execute(
+            "INSERT INTO artifacts VALUES (?, ?, ?, NULL) ON CONFLICT (artifact) DO UPDATE SET newest = excluded.newest",
+            (edit.artifact, version.name, version.version),
+        )
+        self._connection.execute(
+            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                edit.artifact,
+                version.version,
+                version.size_bytes,
+                version.chunks,
+                version.chunk_size_bytes,
+                version.replication,
+                version.digest,
+                version.created_ms,
+            ),
+        )
+        counts = Counter(edit.chunks)
+        self._connection.executemany(
+            "INSERT INTO chunks VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+            " SET refs = refs + excluded.refs, wanted = max(wanted, excluded.wanted)",
+            ((bytes.fromhex(key.id), key.size_bytes, refs, version.replication) for key, refs in counts.items()),
+        )
+        self._connection.executemany(
+            "INSERT INTO chunk_lists VALUES (?, ?, ?, ?)",
+            (
+                (edit.artifact, version.version, position, bytes.fromhex(key.id))
+                for position, key in enumerate(edit.chunks)
+            ),
+        )
+        self._remember(edit.operation, asdict(edit.result), version.created_ms)
+
+    def _purge(self, artifact: int) -> None:
+        run = self._connection.execute
+        touched = run(
+            "SELECT chunk, count(*) FROM chunk_lists WHERE artifact = ? GROUP BY chunk", (artifact,)
+        ).fetchall()
+        run("DELETE FROM artifacts WHERE artifact = ?", (artifact,))
+        # Before the counting down: CHECK (refs > 0) holds at every statement.
+        self._connection.executemany("DELETE FROM chunks WHERE id = ? AND refs = ?", touched)
+        self._connection.executemany(
+            "UPDATE chunks SET refs = refs - ?, wanted = (SELECT max(v.replication) FROM chunk_lists AS l"
+            " JOIN versions AS v USING (artifact, version) WHERE l.chunk = chunks.id) WHERE id = ?",
+            ((refs, chunk) for chunk, refs in touched),
+        )
+
+    # --- Reading ----------------------------------------------------------------------------------------------
+
+    @property
+    def cluster_id(self) -> str:
+        return self._fact("cluster_id")
+
+    @property
+    def epoch(self) -> int:
+        """Of the last NameNode that started on this catalog; 0 before the first."""
+        return int(self._fact("epoch"))
+
+    def _fact(self, key: str) -> str:
+        return str(self._value("SELECT value FROM facts WHERE key = ?", (key,)))
+
+    def _value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
+        row = self._connection.execute(query, parameters).fetchone()
+        return None if row is None else row[0]
+
+    def result_of(self, operation: str) -> Version | str | None:
+        """What a mutation answered: a Version, or the id of the node it was about; None if it is not known."""
+        found = self._value("SELECT result FROM operations WHERE operation = ?", (operation,))
+        if found is None:
+            return None
+        result = json.loads(found)
+        return result if isinstance(result, str) else Version(**{**result, "warnings": tuple(result["warnings"])})
+
+    def nodes(self) -> list[KnownNode]:
+        """In the order in which they joined."""
+        rows = self._connection.execute("SELECT node_id, name, host, wish FROM nodes ORDER BY joined_ms, name")
+        return [KnownNode(*row) for row in rows]
+
+    def needs(self) -> Iterator[Need]:
+        """Every chunk that is counted."""
+        for chunk, size_bytes, wanted in self._connection.execute("SELECT id, size_bytes, wanted FROM chunks"):
+            yield Need(ChunkKey(chunk.hex(), size_bytes), wanted)
+
+    def wanted(self, chunk_id: str) -> int:
+        """Replicas wanted of a chunk; 0 if nothing counts it."""
+        found = self._value("SELECT wanted FROM chunks WHERE id = ?", (bytes.fromhex(chunk_id),))
+        return 0 if found is None else int(found)
+
+    def totals(self) -> Totals:
+        artifacts, versions, logical_bytes = self._connection.execute(
+            "SELECT count(DISTINCT artifact), count(*), coalesce(sum(size_bytes), 0)"
+            " FROM artifacts JOIN versions USING (artifact) WHERE deleted_ms IS NULL"
+        ).fetchone()
+        trash = self._value("SELECT count(*) FROM artifacts WHERE deleted_ms IS NOT NULL")
+        return Totals(artifacts, versions, logical_bytes, trash)
+
+    def live(self, name: str) -> int | None:
+        """The number of the live artifact of this name."""
+        query = "SELECT artifact FROM artifacts WHERE name = ? AND deleted_ms IS NULL"
+        found = self._value(query, (_storable(name),))
+        return None if found is None else int(found)
+
+    def deleted_last(self, name: str) -> int | None:
+        """The number of the artifact that went to the trash last under this name."""
+        found = self._value(
+            "SELECT artifact FROM artifacts WHERE name = ? AND deleted_ms IS NOT NULL"
+            " ORDER BY deleted_ms DESC, artifact DESC LIMIT 1",
+            (_storable(name),),
+        )
+        return None if found is None else int(found)
+
+    def deleted_before(self, time_ms: int) -> int | None:
+        """The number of the artifact that is longest in the trash, if it went there before this time."""
+        found = self._value(
+            "SELECT artifact FROM artifacts WHERE deleted_ms < ? ORDER BY deleted_ms, artifact LIMIT 1", (time_ms,)
+        )
+        return None if found is None else int(found)
+
+    def remembers_before(self, time_ms: int) -> bool:
+        """Whether there are operations older than this to forget."""
+        return self._value("SELECT 1 FROM operations WHERE time_ms < ? LIMIT 1", (time_ms,)) is not None
+
+    def free_number(self) -> int:
+        """A number that no artifact has."""
+        return int(self._value("SELECT coalesce(max(artifact), 0) + 1 FROM artifacts"))
+
+    def newest(self, artifact: int) -> Version:
+        return self._versions("a.artifact = ? AND v.version = a.newest", (artifact,))[0]
+
+    def version(self, artifact: int, version: int) -> Version | None:
+        if not 1 <= version <= INTEGER_MAX:
+            return None
+        found = self._versions("a.artifact = ? AND v.version = ?", (artifact, version))
+        return found[0] if found else None
+
+    def history(self, artifact: int) -> list[Version]:
+        """All versions, newest first."""
+        return self._versions("a.artifact = ? ORDER BY v.version DESC", (artifact,))
+
+    def listing(self) -> list[Version]:
+        """The newest version of every live artifact, by name."""
+        return self._versions("a.deleted_ms IS NULL AND v.version = a.newest ORDER BY a.name")
+
+    def _versions(self, condition: str, parameters: Sequence[Any] = ()) -> list[Version]:
+        rows = self._connection.execute(
+            f"SELECT {_VERSION_COLUMNS} FROM artifacts AS a JOIN versions AS v USING (artifact) WHERE {condition}",
+            parameters,
+        )
+        return [Version(*row) for row in rows]
+
+    def chunk_list(self, artifact: int, version: int, first: int = 0, count: int | None = None) -> list[ChunkKey]:
+        """The chunks of a version, from position `first`."""
+        first = min(max(first, 0), INTEGER_MAX)
+        last = min(first + count, INTEGER_MAX) if count is not None else INTEGER_MAX
+        rows = self._connection.execute(
+            "SELECT c.id, c.size_bytes FROM chunk_lists AS l JOIN chunks AS c ON c.id = l.chunk"
+            " WHERE l.artifact = ? AND l.version = ? AND l.position >= ? AND l.position < ? ORDER BY l.position",
+            (artifact, version, first, last),
+        )
+        return [ChunkKey(chunk.hex(), size_bytes) for chunk, size_bytes in rows]
+
+    def chunks_of(self, artifact: int) -> list[ChunkKey]:
+        """The chunks of all versions of an artifact, each once."""
+        rows = self._connection.execute(
+            "SELECT id, size_bytes FROM chunks WHERE id IN (SELECT chunk FROM chunk_lists WHERE artifact = ?)",
+            (artifact,),
+        )
+        return [ChunkKey(chunk.hex(), size_bytes) for chunk, size_bytes in rows]
+
+    def users_of(self, chunk_ids: Iterable[str]) -> dict[tuple[str, int], int]:
+        """Live artifacts whose newest version holds any of these chunks: by name and version, how many of them."""
+        ids = [bytes.fromhex(chunk_id) for chunk_id in chunk_ids]
+        users: dict[tuple[str, int], int] = {}
+        for start in range(0, len(ids), IDS_PER_QUERY):
+            batch = ids[start : start + IDS_PER_QUERY]
+            rows = self._connection.execute(
+                "SELECT a.name, a.newest, count(DISTINCT l.chunk) FROM chunk_lists AS l CROSS JOIN artifacts AS a"
+                " ON a.artifact = l.artifact AND a.newest = l.version"
+                f" WHERE l.chunk IN ({', '.join('?' * len(batch))}) AND a.deleted_ms IS NULL GROUP BY a.artifact",
+                batch,
+            )
+            for name, version, chunks in rows:
+                users[name, version] = users.get((name, version), 0) + chunks
+        return users
+
+    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
+        """All rows of all tables, for comparing two catalogs."""
+        return {
+            table: sorted(self._connection.execute(f"SELECT * FROM {table}").fetchall(), key=repr)
+            for table in TABLE_NAMES
+        }
+
+    def check(self) -> None:
+        """Assert that reference counts, wanted replicas and newest versions are what the chunk lists say."""
+        counted = self._connection.execute(
+            "SELECT l.chunk, count(*), max(v.replication) FROM chunk_lists AS l"
+            " JOIN versions AS v USING (artifact, version) GROUP BY l.chunk ORDER BY l.chunk"
+        ).fetchall()
+        assert counted == self._connection.execute("SELECT id, refs, wanted FROM chunks ORDER BY id").fetchall()
+        wrong = self._value(
+            "SELECT count(*) FROM artifacts AS a WHERE newest IS NOT"
+            " (SELECT max(version) FROM versions AS v WHERE v.artifact = a.artifact)"
+        )
+        assert wrong == 0, "an artifact's newest version is not its newest"
+
+
+def _storable(name: str) -> str:
+    """A name to look for. One that is not Unicode text (a lone surrogate) can't be stored, nor asked for: look for none."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return ""
+    return name
+
+
+def _take_lock(lock: int, directory: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise DirectoryFailure(
+            f"The catalog in {directory} is in use by another NameNode; stop that one, or choose another directory.",
+            directory=str(directory),
+        ) from error
+
+
+def _connect(directory: Path, new_cluster_id: str) -> sqlite3.Connection:
+    path = directory / "catalog.sqlite"
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
+    try:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+        _prepare(connection, path, new_cluster_id)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise _unusable(path, error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, new_cluster_id: str) -> None:
+    """Make the tables in a new file; refuse a file of another format."""
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        for statement in TABLES.split(";"):
+            connection.execute(statement)
+        facts = (("format_version", str(FORMAT_VERSION)), ("cluster_id", new_cluster_id), ("epoch", "0"))
+        connection.executemany("INSERT INTO facts VALUES (?, ?)", facts)
+    row = connection.execute("SELECT value FROM facts WHERE key = 'format_version'").fetchone()
+    connection.execute("COMMIT")
+    if row is None or row[0] != str(FORMAT_VERSION):
+        raise DirectoryFailure(
+            f"The catalog {path} has format {row[0] if row else 'unknown'}; this DAME reads format {FORMAT_VERSION}."
+            " Use the release of DAME that wrote it, or a newer one.",
+            directory=str(path.parent),
+        )
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> DirectoryFailure:
+    return DirectoryFailure(
+        f"The catalog {path} can't be opened ({error}); mend its directory or disk, or restore the file from a copy.",
+        directory=str(path.parent),
+    )

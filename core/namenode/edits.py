@@ -1,0 +1,96 @@
+"""Everything that can happen to the catalog, as values.
+
+An edit already holds every choice (numbers, times, names), so that applying the same edits to another catalog gives the same
+catalog. Those that answer a client carry the client's operation id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.model import ChunkKey, Version, Wish
+
+
+@dataclass(frozen=True)
+class StartEpoch:
+    """A NameNode takes the catalog over."""
+
+    epoch: int
+
+
+@dataclass(frozen=True)
+class PublishVersion:
+    """A version appears; the first one of an artifact makes the artifact."""
+
+    operation: str
+    artifact: int
+    version: Version
+    chunks: tuple[ChunkKey, ...]
+    result: Version
+    """What the client was told: the version, with warnings if there were any."""
+
+
+@dataclass(frozen=True)
+class DeleteArtifact:
+    """An artifact moves to the trash; its name is free."""
+
+    operation: str
+    artifact: int
+    time_ms: int
+    result: Version
+
+
+@dataclass(frozen=True)
+class UndeleteArtifact:
+    """An artifact comes back from the trash."""
+
+    operation: str
+    artifact: int
+    time_ms: int
+    result: Version
+
+
+@dataclass(frozen=True)
+class PurgeArtifact:
+    """An artifact leaves the trash for good; its chunks are counted down."""
+
+    artifact: int
+
+
+@dataclass(frozen=True)
+class JoinNode:
+    """A storage node registers for the first time."""
+
+    node_id: str
+    name: str
+    host: str
+    time_ms: int
+
+
+@dataclass(frozen=True)
+class MoveNode:
+    """A storage node's directory was opened on another host."""
+
+    node_id: str
+    host: str
+
+
+@dataclass(frozen=True)
+class SetWish:
+    """An operator asks something of a node."""
+
+    operation: str
+    node_id: str
+    wish: Wish
+    time_ms: int
+
+
+@dataclass(frozen=True)
+class ForgetOperations:
+    """Results of old operations are forgotten."""
+
+    before_ms: int
+
+
+ClientEdit = PublishVersion | DeleteArtifact | UndeleteArtifact | SetWish
+Edit = ClientEdit | StartEpoch | PurgeArtifact | JoinNode | MoveNode | ForgetOperations

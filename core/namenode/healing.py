@@ -1,0 +1,179 @@
+"""Healing: orders copies of the chunks that lack replicas, and watches over the orders. Soft state."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from core.config import Config
+from core.model import CopyChunk
+from core.namenode.membership import READ_ORDER, Member, Membership
+from core.namenode.placement import Candidate, choose_targets
+from core.namenode.redundancy import Chunk, Redundancy
+
+RETRY_MS = 5_000
+"""Chunks that no node could take are tried again this often, and whenever a node becomes able to take some."""
+RETRIED_MAX = 1_000
+"""How many of them at a time: a cluster that is too small for all its chunks must not spend its time on trying."""
+TRIED_MAX = 1_000
+"""Chunks looked at in one pass, so that no call to the NameNode waits long."""
+BUSY_MAX = 64
+"""Chunks in one pass for which every possible target is busy."""
+PASS_MS = 100
+"""Time between passes that looked at so many, unless a copy ends before."""
+
+
+@dataclass
+class Copy:
+    """A copy that was ordered and is not confirmed yet."""
+
+    chunk_id: str
+    target: str
+    size_bytes: int
+    ordered_ms: int
+
+
+class Healer:
+    def __init__(self, members: Membership, redundancy: Redundancy, config: Config, rng: random.Random) -> None:
+        self._members = members
+        self._redundancy = redundancy
+        self._config = config
+        self._rng = rng
+        self._copies: dict[tuple[str, str], Copy] = {}
+        """By chunk and target, oldest first."""
+        self._pulling: dict[str, int] = {}
+        """Copies under way to each target."""
+        self._avoided: dict[tuple[str, str], int] = {}
+        """Chunk and target of copies that failed, and until when not to try them again, soonest first."""
+        self._next_pass_ms = 0
+        self._next_retry_ms = 0
+
+    def __len__(self) -> int:
+        """Copies under way."""
+        return len(self._copies)
+
+    @property
+    def copies(self) -> list[Copy]:
+        return list(self._copies.values())
+
+    # --- The end of a copy --------------------------------------------------------------------------------------
+
+    def received(self, chunk_id: str, node_id: str) -> None:
+        """A node has a chunk; perhaps it was told to pull it."""
+        if (chunk_id, node_id) in self._copies:
+            self._end(chunk_id, node_id)
+
+    def failed(self, chunk_id: str, node_id: str, now_ms: int) -> None:
+        """A node could not pull a chunk: another one is preferred for a while."""
+        if (chunk_id, node_id) in self._copies:
+            self._avoided.pop((chunk_id, node_id), None)
+            self._avoided[chunk_id, node_id] = now_ms + self._config.copy_timeout_ms
+            self._end(chunk_id, node_id)
+
+    def node_lost(self, node_id: str) -> None:
+        """A node that is gone, or new to itself, has forgotten what it was told."""
+        for chunk_id, target in list(self._copies):
+            if target == node_id:
+                self._end(chunk_id, target)
+
+    def _end(self, chunk_id: str, node_id: str) -> None:
+        del self._copies[chunk_id, node_id]
+        self._pulling[node_id] -= 1
+        self._next_pass_ms = 0
+        self._redundancy.copy_ended(chunk_id, node_id)
+
+    def expire(self, now_ms: int) -> None:
+        """Give up copies that take too long, and forgive nodes that failed one long ago."""
+        while self._copies:
+            copy = next(iter(self._copies.values()))
+            if now_ms - copy.ordered_ms < self._config.copy_timeout_ms:
+                break
+            self.failed(copy.chunk_id, copy.target, now_ms)
+        while self._avoided:
+            avoided, until_ms = next(iter(self._avoided.items()))
+            if now_ms < until_ms:
+                break
+            del self._avoided[avoided]
+
+    # --- Ordering copies ----------------------------------------------------------------------------------------
+
+    def members_changed(self) -> None:
+        """A node may be able to take what none could."""
+        self._redundancy.short.retry()
+        self._next_pass_ms = 0
+
+    def schedule(self, now_ms: int) -> None:
+        """Order as many copies as may be under way at once, for the most endangered chunks first."""
+        short = self._redundancy.short
+        if now_ms >= self._next_retry_ms:
+            self._next_retry_ms = now_ms + RETRY_MS
+            short.retry(RETRIED_MAX)
+        if now_ms < self._next_pass_ms:
+            return
+        busy: list[str] = []
+        for _ in range(TRIED_MAX):
+            chunk_id = short.first()
+            if chunk_id is None or len(self._copies) >= self._config.copies_in_flight_max or not self._free_nodes():
+                break
+            chunk = self._redundancy.chunks[chunk_id]
+            if not self._help(chunk, now_ms):
+                short.set_aside(chunk_id)
+                if self._could_help_later(chunk):
+                    busy.append(chunk_id)
+                if len(busy) == BUSY_MAX:
+                    self._next_pass_ms = now_ms + PASS_MS
+                    break
+        else:
+            self._next_pass_ms = now_ms + PASS_MS
+        short.take_up(busy)
+
+    def _help(self, chunk: Chunk, now_ms: int) -> bool:
+        """Order one copy of a chunk, if some node can take it now."""
+        holders = [self._members[node_id] for node_id in self._redundancy.holders(chunk)]
+        sources = sorted(holders, key=lambda member: READ_ORDER[member.state])
+        pulling = [self._members[node_id] for node_id in chunk.copies]
+        hosts = [member.host for member in [*holders, *pulling] if member.role == "counts"]
+        targets = choose_targets(self._eligible(chunk, self._free_nodes()), 1, chunk.size_bytes, hosts, self._rng)
+        if not targets:
+            return False
+        self._order(chunk, self._members[targets[0]], sources, now_ms)
+        return True
+
+    def _order(self, chunk: Chunk, target: Member, sources: list[Member], now_ms: int) -> None:
+        target.session.outbox.append(CopyChunk(chunk.key, tuple(source.ref for source in sources)))
+        target.promised_bytes += chunk.size_bytes
+        self._copies[chunk.id, target.id] = Copy(chunk.id, target.id, chunk.size_bytes, now_ms)
+        self._pulling[target.id] = self._pulling.get(target.id, 0) + 1
+        self._redundancy.copy_started(chunk.id, target.id)
+
+    def _free_nodes(self) -> list[Candidate]:
+        """Nodes that may be told to pull one more chunk."""
+        limit = self._config.copies_per_node_max
+        return [candidate for candidate in self._reported_nodes() if self._pulling.get(candidate.id, 0) < limit]
+
+    def _reported_nodes(self) -> list[Candidate]:
+        """Only nodes whose inventory is known: the others may hold the chunk already."""
+        return [candidate for candidate in self._members.candidates() if self._members[candidate.id].session.reported]
+
+    def _eligible(self, chunk: Chunk, candidates: list[Candidate]) -> list[Candidate]:
+        return [
+            candidate
+            for candidate in candidates
+            if candidate.id not in chunk.replicas
+            and candidate.id not in chunk.copies
+            and (chunk.id, candidate.id) not in self._avoided
+            and candidate.free_bytes >= chunk.size_bytes
+        ]
+
+    def _could_help_later(self, chunk: Chunk) -> bool:
+        """Whether only the number of copies under way keeps the nodes from taking it."""
+        return bool(self._eligible(chunk, self._reported_nodes()))
+
+    def check(self) -> None:
+        """Assert that the orders and the chunks agree."""
+        under_way = {(chunk.id, target) for chunk in self._redundancy.chunks.values() for target in chunk.copies}
+        assert under_way == set(self._copies)
+        for node_id, count in self._pulling.items():
+            assert count == sum(1 for _, target in self._copies if target == node_id)
+            assert count <= self._config.copies_per_node_max
+        assert len(self._copies) <= self._config.copies_in_flight_max

@@ -1,0 +1,58 @@
+"""Leases: uploads under way, and the chunks each of them holds. Soft state that a client can bring back by showing its lease."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from core.model import Lease
+
+
+@dataclass
+class Upload:
+    """A lease and the chunks pinned under it."""
+
+    lease: Lease
+    adopted: bool
+    """Begun with an earlier NameNode: it may hold chunks that this one has not seen being allocated."""
+    pins: dict[str, None] = field(default_factory=dict)
+
+
+class Leases:
+    def __init__(self, lease_ms: int) -> None:
+        self._lease_ms = lease_ms
+        self._uploads: dict[str, Upload] = {}
+        """Least recently renewed first."""
+
+    def __iter__(self) -> Iterator[Upload]:
+        return iter(self._uploads.values())
+
+    def get(self, lease_id: str) -> Upload | None:
+        return self._uploads.get(lease_id)
+
+    def open(self, lease: Lease, adopted: bool = False) -> Upload:
+        assert lease.id not in self._uploads
+        self._uploads[lease.id] = Upload(lease, adopted)
+        return self._uploads[lease.id]
+
+    def renew(self, lease_id: str, now_ms: int) -> None:
+        upload = self._uploads.pop(lease_id)
+        upload.lease = replace(upload.lease, renewed_ms=now_ms)
+        self._uploads[lease_id] = upload
+
+    def close(self, lease_id: str) -> Upload | None:
+        return self._uploads.pop(lease_id, None)
+
+    def is_over(self, lease: Lease, now_ms: int) -> bool:
+        return now_ms - lease.renewed_ms > self._lease_ms
+
+    def expired(self, now_ms: int) -> list[str]:
+        over = []
+        for upload in self:
+            if not self.is_over(upload.lease, now_ms):
+                break
+            over.append(upload.lease.id)
+        return over
+
+    def holds_unseen_chunks(self) -> bool:
+        return any(upload.adopted for upload in self)

@@ -1,0 +1,325 @@
+"""Storage nodes: who is alive, what the operator wants of each, and what follows from both.
+
+Hard state, mirrored from the catalog: id, name, last host, wish. Soft state: all the rest, learned from registrations and
+heartbeats.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.config import Config
+from core.model import (
+    NODE_STATES,
+    ChunkKey,
+    Command,
+    DiskUsage,
+    Heartbeat,
+    NodeRef,
+    NodeState,
+    Registration,
+    Wish,
+)
+from core.namenode.catalog import KnownNode
+from core.namenode.placement import Candidate
+from core.namenode.words import counted, listed, seconds
+
+Liveness = Literal["up", "suspect", "down"]
+Signal = Literal["heard", "late", "silent"]
+"""A heartbeat or registration came; none came for `suspect_after_ms`; none for `down_after_ms`."""
+
+LIVENESS_AFTER: dict[tuple[Liveness, Signal], Liveness] = {
+    ("up", "heard"): "up",
+    ("up", "late"): "suspect",
+    ("up", "silent"): "down",
+    ("suspect", "heard"): "up",
+    ("suspect", "late"): "suspect",
+    ("suspect", "silent"): "down",
+    ("down", "heard"): "up",
+    ("down", "late"): "down",
+    ("down", "silent"): "down",
+}
+
+STATE_OF: dict[tuple[Liveness, Wish], NodeState] = {
+    ("up", "none"): "up",
+    ("suspect", "none"): "suspect",
+    ("down", "none"): "down",
+    ("up", "failed"): "failed",
+    ("suspect", "failed"): "failed",
+    ("down", "failed"): "failed",
+    ("up", "draining"): "draining",
+    ("suspect", "draining"): "draining",
+    ("down", "draining"): "down",
+}
+"""`draining` is shown as `drained` once nothing on the node is needed from it."""
+
+Role = Literal["counts", "serves", "absent"]
+
+ROLE_OF: dict[NodeState, Role] = {
+    "up": "counts",
+    "suspect": "counts",
+    "down": "absent",
+    "failed": "absent",
+    "draining": "serves",
+    "drained": "serves",
+}
+"""What a node's replicas are worth: they count toward replication, or can only be read and copied from, or neither."""
+
+READ_ORDER: dict[NodeState, int] = {"up": 0, "suspect": 1, "draining": 2, "drained": 2, "down": 3, "failed": 3}
+
+RATE_WINDOW_MS = 5_000
+SUPERSEDED_MAX = 16
+"""Former incarnations of a node that are remembered, to tell them to give up."""
+
+assert set(STATE_OF.values()) | {"drained"} == set(NODE_STATES) == set(ROLE_OF) == set(READ_ORDER)
+
+
+@dataclass
+class Session:
+    """What one incarnation of a storage node and this NameNode have told each other. A registration starts a new one."""
+
+    sequence: int = -1
+    """Of the last heartbeat whose changes were applied."""
+    outbox: list[Command] = field(default_factory=list)
+    sent: list[Command] = field(default_factory=list)
+    """Went with the reply to `sequence`; sent again if that heartbeat is repeated."""
+    reported: bool = False
+    """Its whole inventory has arrived once."""
+    verified: bool = False
+    """It has, and the digest of its last heartbeat agreed with it: only then may a delete rely on it."""
+    asked_ms: int | None = None
+    """When the full report that is still to come was asked for, or a page of it came. None: no report is on its way."""
+    report: int = -1
+    """Number of the last complete report."""
+    pages: dict[int, tuple[ChunkKey, ...]] = field(default_factory=dict)
+    pages_report: int = -1
+    """Number of the report that `pages` belong to."""
+    changes: dict[str, ChunkKey | None] = field(default_factory=dict)
+    """What heartbeats said while a report was on its way: the report may be older than they are. None: removed."""
+
+
+@dataclass
+class Member:
+    """One storage node."""
+
+    id: str
+    name: str
+    host: str
+    wish: Wish
+    heard_ms: int
+    """Last sign of life; the NameNode's start until there is one."""
+    liveness: Liveness = "suspect"
+    down_ms: int = 0
+    """When it went down, while it is."""
+    drained: bool = False
+    drain_left: int = 0
+    """Chunks on a draining node that still lack replicas elsewhere."""
+    incarnation: str = ""
+    """Empty until it registers with this NameNode."""
+    superseded: list[str] = field(default_factory=list)
+    endpoint: str = ""
+    pid: int = 0
+    directory: str = ""
+    registered_ms: int = 0
+    usage: DiskUsage = DiskUsage(0, 0, "")
+    session: Session = field(default_factory=Session)
+    copying: int = 0
+    corrupt: int = 0
+    promised_bytes: int = 0
+    """Sent its way since its last heartbeat, and before that one: `promised_before_bytes`. Its own figures may lack them."""
+    promised_before_bytes: int = 0
+    counters: deque[tuple[int, int, int]] = field(default_factory=deque)
+    """Time, bytes read, bytes written: the heartbeats of the last seconds."""
+
+    @property
+    def state(self) -> NodeState:
+        state = STATE_OF[self.liveness, self.wish]
+        return "drained" if state == "draining" and self.drained else state
+
+    @property
+    def role(self) -> Role:
+        return ROLE_OF[self.state]
+
+    @property
+    def ref(self) -> NodeRef:
+        return NodeRef(self.id, self.name, self.host, self.endpoint)
+
+    @property
+    def disk(self) -> str:
+        return self.usage.disk or self.id
+
+    def signal(self, signal: Signal, now_ms: int) -> bool:
+        """Move along the table; answer whether the liveness changed."""
+        before = self.liveness
+        self.liveness = LIVENESS_AFTER[before, signal]
+        if self.liveness == "down" and before != "down":
+            self.down_ms = now_ms
+        return self.liveness != before
+
+    def silence(self, now_ms: int) -> str:
+        if not self.incarnation:
+            return "not heard of since the NameNode started"
+        return f"no heartbeat for {seconds(now_ms - self.heard_ms)}"
+
+    def reason(self, now_ms: int) -> str:
+        """Why it is in its state."""
+        state = self.state
+        if state == "failed":
+            return "failed by an operator; recover it to bring it back"
+        if state in ("suspect", "down"):
+            return self.silence(now_ms)
+        if state == "up":
+            return "heartbeats arrive"
+        if state == "drained":
+            reason = "drained: every chunk on it has its replicas elsewhere, it can be stopped"
+        else:
+            reason = f"draining: {counted(self.drain_left, 'chunk')} still to be copied elsewhere"
+        return reason if self.liveness == "up" else f"{reason}; {self.silence(now_ms)}"
+
+    def open_session(self, now_ms: int, registration: Registration) -> None:
+        """Another process has taken the node's directory over, or it is heard of for the first time."""
+        if self.incarnation:
+            self.superseded = [*self.superseded, self.incarnation][-SUPERSEDED_MAX:]
+        self.incarnation = registration.incarnation
+        self.registered_ms = now_ms
+        self.session = Session()
+        self.counters.clear()
+        self.copying = 0
+
+    def beat(self, now_ms: int, heartbeat: Heartbeat) -> None:
+        """Take over the figures of a heartbeat."""
+        self.usage = heartbeat.usage
+        self.copying = heartbeat.copying
+        self.promised_before_bytes, self.promised_bytes = self.promised_bytes, 0
+        self.counters.append((now_ms, heartbeat.read_bytes, heartbeat.written_bytes))
+        while self.counters[0][0] < now_ms - RATE_WINDOW_MS:
+            self.counters.popleft()
+
+    def rates(self) -> tuple[int, int]:
+        """Bytes read and written per second, lately."""
+        if self.liveness == "down" or len(self.counters) < 2:
+            return 0, 0
+        (first_ms, first_read, first_written), (last_ms, last_read, last_written) = self.counters[0], self.counters[-1]
+        span_ms = max(1, last_ms - first_ms)
+        return max(0, last_read - first_read) * 1000 // span_ms, max(0, last_written - first_written) * 1000 // span_ms
+
+
+class Membership:
+    """All storage nodes that ever joined, in the order in which they did."""
+
+    def __init__(self, known: list[KnownNode], config: Config, now_ms: int) -> None:
+        self._config = config
+        self._members = {node.id: Member(node.id, node.name, node.host, node.wish, now_ms) for node in known}
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members.values())
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def get(self, node_id: str) -> Member | None:
+        return self._members.get(node_id)
+
+    def __getitem__(self, node_id: str) -> Member:
+        return self._members[node_id]
+
+    def add(self, node: KnownNode, now_ms: int) -> Member:
+        assert node.id not in self._members
+        self._members[node.id] = Member(node.id, node.name, node.host, node.wish, now_ms)
+        return self._members[node.id]
+
+    def age(self, now_ms: int) -> list[Member]:
+        """Let silence take its effect; answer with those whose liveness changed."""
+        changed = []
+        for member in self:
+            silent_ms = now_ms - member.heard_ms
+            if silent_ms < self._config.suspect_after_ms:
+                continue
+            signal: Signal = "silent" if silent_ms >= self._config.down_after_ms else "late"
+            if member.signal(signal, now_ms):
+                changed.append(member)
+        return changed
+
+    def find(self, word: str) -> list[Member]:
+        """The nodes a person may mean: the one with this name or id, else all whose name or id begins so."""
+        folded = word.casefold()
+        exact = [member for member in self if folded in (member.name.casefold(), member.id.casefold())]
+        if exact or not folded:
+            return exact
+        return [
+            member
+            for member in self
+            if member.name.casefold().startswith(folded) or member.id.casefold().startswith(folded)
+        ]
+
+    def usable(self) -> list[Member]:
+        """Those the operator wants to take part, alive or not."""
+        return [member for member in self if member.wish == "none"]
+
+    def up(self) -> list[Member]:
+        return [member for member in self if member.state == "up"]
+
+    # --- Room -------------------------------------------------------------------------------------------------
+
+    def candidates(self) -> list[Candidate]:
+        """The nodes that may take new chunks, with the room they have left."""
+        promised: dict[str, int] = {}
+        for member in self:
+            bytes_ahead = member.promised_bytes + member.promised_before_bytes
+            promised[member.disk] = promised.get(member.disk, 0) + bytes_ahead
+        return [
+            Candidate(
+                member.id,
+                member.host,
+                member.usage.used_bytes + member.promised_bytes + member.promised_before_bytes,
+                max(0, member.usage.free_bytes - promised[member.disk]),
+            )
+            for member in self.up()
+        ]
+
+    def free_bytes(self, members: list[Member]) -> int:
+        """What these nodes can still take together: the free part of a shared disk is counted once."""
+        by_disk: dict[str, list[Member]] = {}
+        for member in members:
+            by_disk.setdefault(member.disk, []).append(member)
+        return sum(self._free_on_disk(sharing) for sharing in by_disk.values())
+
+    def _free_on_disk(self, sharing: list[Member]) -> int:
+        """A node at its own limit says nothing about the disk: its free part is its own."""
+        limit_bytes = self._config.storage_capacity_bytes
+        bound_by_disk = [
+            member.usage.free_bytes
+            for member in sharing
+            if not limit_bytes or member.usage.used_bytes + member.usage.free_bytes < limit_bytes
+        ]
+        return max(bound_by_disk) if bound_by_disk else sum(member.usage.free_bytes for member in sharing)
+
+    # --- Many at once -----------------------------------------------------------------------------------------
+
+    def healing_waits(self, now_ms: int) -> str:
+        """Why healing should wait: too many nodes vanished together. Empty when it need not.
+
+        Only nodes that are still down matter, so the wait ends by itself when enough of them are back.
+        """
+        window_ms, hold_ms = self._config.mass_failure_window_ms, self._config.mass_failure_hold_ms
+        lost = sorted(
+            (member for member in self.usable() if member.liveness == "down"),
+            key=lambda member: member.down_ms,
+        )
+        for last in reversed(lost):
+            left_ms = last.down_ms + hold_ms - now_ms
+            if left_ms <= 0:
+                break
+            together = [member for member in lost if last.down_ms - window_ms <= member.down_ms <= last.down_ms]
+            long_gone = sum(1 for member in lost if member.down_ms < last.down_ms - window_ms)
+            population = len(self.usable()) - long_gone
+            if len(together) > 1 and len(together) > self._config.mass_failure_share * population:
+                names = listed([member.name for member in together])
+                return (
+                    f"{len(together)} of {population} storage nodes vanished together ({names}), more likely a broken"
+                    f" network than as many broken disks; copying starts in {seconds(left_ms)} unless they come back."
+                )
+        return ""

@@ -1,0 +1,244 @@
+"""The NameNode: knows every artifact, every chunk and every storage node, and calls none of them.
+
+A plain synchronous object: what it returns is all it does to the world. Time is passed in with each call, and each call first
+lets time take its effect, so there is no timer. The calls of one NameNode come one after the other.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from core.config import Config
+from core.errors import ArtifactExists, ArtifactNotFound
+from core.model import (
+    Allocations,
+    Artifact,
+    ArtifactInfo,
+    BeginRequest,
+    ChunkKey,
+    ClusterStatus,
+    CommitRequest,
+    Event,
+    FullReport,
+    Heartbeat,
+    HeartbeatReply,
+    Lease,
+    Located,
+    NodeDetail,
+    NodeInfo,
+    NodeRef,
+    Registration,
+    RegistrationReply,
+    ScrubAll,
+    Version,
+    Wish,
+)
+from core.namenode import edits
+from core.namenode.catalog import Catalog
+from core.namenode.checks import check_state
+from core.namenode.deleting import Deleter
+from core.namenode.events import EventLog
+from core.namenode.healing import Healer
+from core.namenode.leases import Leases
+from core.namenode.lookup import live_artifact, node_meant
+from core.namenode.membership import Membership
+from core.namenode.reads import Reads
+from core.namenode.redundancy import Redundancy
+from core.namenode.reports import Reports
+from core.namenode.state import State
+from core.namenode.upkeep import Upkeep
+from core.namenode.uploads import Uploads
+from core.namenode.words import quoted
+
+_WISH_TOLD = {"failed": "was failed by an operator", "draining": "is draining"}
+_WISH_OVER = {"failed": "was recovered by an operator", "draining": "is no longer draining"}
+
+
+class NameNode:
+    """`now_ms` is the first argument of every method. A clock that steps back counts as one that stands still."""
+
+    def __init__(self, catalog: Catalog, config: Config, rng: random.Random, now_ms: int) -> None:
+        """Take a catalog over: from now on, storage nodes obey this NameNode and none before it. Raises ReadOnly."""
+        epoch = catalog.epoch + 1
+        catalog.apply(edits.StartEpoch(epoch))
+        members = Membership(catalog.nodes(), config, now_ms)
+        redundancy = Redundancy(now_ms)
+        self._state = State(
+            catalog=catalog,
+            config=config,
+            rng=rng,
+            cluster_id=catalog.cluster_id,
+            epoch=epoch,
+            started_ms=now_ms,
+            now_ms=now_ms,
+            safe_mode=len(members) > 0,
+            members=members,
+            redundancy=redundancy,
+            healer=Healer(members, redundancy, config, rng),
+            deleter=Deleter(members, redundancy, config),
+            leases=Leases(config.lease_ms),
+            events=EventLog(epoch, config.events_max),
+        )
+        self._uploads = Uploads(self._state)
+        self._reads = Reads(self._state)
+        self._reports = Reports(self._state)
+        self._upkeep = Upkeep(self._state, self._uploads)
+        self._load()
+
+    def _load(self) -> None:
+        state = self._state
+        for need in state.catalog.needs():
+            state.redundancy.need(need.chunk, need.wanted)
+        for member in state.members:
+            state.sync_role(member)
+        state.events.record(state.now_ms, "info", f"NameNode started, epoch {state.epoch}")
+
+    def tick(self, now_ms: int) -> None:
+        """Let time take its effect."""
+        self._state.now_ms = self._state.redundancy.now_ms = max(now_ms, self._state.now_ms)
+        self._upkeep.tick()
+
+    def check_invariants(self) -> None:
+        """Assert that everything derived agrees with what it is derived from. Slow; for tests."""
+        check_state(self._state)
+
+    # --- For storage nodes --------------------------------------------------------------------------------------
+
+    def register(self, now_ms: int, registration: Registration) -> RegistrationReply:
+        """A storage node presents itself. Raises DirectoryFailure if its directory can't take part."""
+        self.tick(now_ms)
+        return self._reports.register(registration)
+
+    def heartbeat(self, now_ms: int, heartbeat: Heartbeat) -> HeartbeatReply:
+        self.tick(now_ms)
+        refusal = self._reports.heartbeat(heartbeat)
+        if refusal is not None:
+            return refusal
+        # What follows from the heartbeat rides back on its own reply.
+        self._upkeep.heal_and_delete()
+        return HeartbeatReply(self._state.epoch, True, self._reports.commands(heartbeat.node_id))
+
+    def full_report(self, now_ms: int, report: FullReport) -> None:
+        self.tick(now_ms)
+        self._reports.full_report(report)
+
+    # --- Writing ------------------------------------------------------------------------------------------------
+
+    def begin(self, now_ms: int, request: BeginRequest) -> Lease:
+        self.tick(now_ms)
+        return self._uploads.begin(request)
+
+    def allocate(self, now_ms: int, lease: Lease, chunks: Sequence[ChunkKey], excluded: Sequence[str]) -> Allocations:
+        self.tick(now_ms)
+        return self._uploads.allocate(lease, chunks, excluded)
+
+    def commit(self, now_ms: int, request: CommitRequest) -> Version:
+        self.tick(now_ms)
+        return self._uploads.commit(request)
+
+    def abandon(self, now_ms: int, lease: Lease) -> None:
+        self.tick(now_ms)
+        self._uploads.release(lease.id)
+
+    def delete(self, now_ms: int, operation: str, name: str) -> Version:
+        self.tick(now_ms)
+        state = self._state
+        result = state.catalog.result_of(operation)
+        if isinstance(result, Version):
+            return result
+        artifact = live_artifact(state, name)
+        newest = state.catalog.newest(artifact)
+        state.catalog.apply(edits.DeleteArtifact(operation, artifact, state.now_ms, newest))
+        state.events.record(state.now_ms, "info", f"{quoted(name)} deleted", artifact=name)
+        return newest
+
+    def undelete(self, now_ms: int, operation: str, name: str) -> Version:
+        self.tick(now_ms)
+        state = self._state
+        result = state.catalog.result_of(operation)
+        if isinstance(result, Version):
+            return result
+        if state.catalog.live(name) is not None:
+            raise ArtifactExists(
+                f"An artifact named {quoted(name)} exists now, so the deleted one can't come back under that name; delete it"
+                " first.",
+                name=name,
+            )
+        artifact = state.catalog.deleted_last(name)
+        if artifact is None:
+            raise ArtifactNotFound(
+                f"There is no artifact named {quoted(name)} in the trash; it can't be undeleted.", name=name
+            )
+        newest = state.catalog.newest(artifact)
+        state.catalog.apply(edits.UndeleteArtifact(operation, artifact, state.now_ms, newest))
+        state.events.record(state.now_ms, "info", f"{quoted(name)} undeleted", artifact=name)
+        return newest
+
+    # --- Reading ------------------------------------------------------------------------------------------------
+
+    def locate(self, now_ms: int, name: str, version: int | None, first: int, count: int) -> Located:
+        self.tick(now_ms)
+        return self._reads.locate(name, version, first, count)
+
+    def artifacts(self, now_ms: int, pattern: str) -> list[Artifact]:
+        self.tick(now_ms)
+        return self._reads.artifacts(pattern)
+
+    def history(self, now_ms: int, name: str) -> list[Version]:
+        self.tick(now_ms)
+        return self._reads.history(name)
+
+    def info(self, now_ms: int, name: str, version: int | None) -> ArtifactInfo:
+        self.tick(now_ms)
+        return self._reads.info(name, version)
+
+    def status(self, now_ms: int) -> ClusterStatus:
+        self.tick(now_ms)
+        return self._reads.status()
+
+    def nodes(self, now_ms: int) -> list[NodeInfo]:
+        self.tick(now_ms)
+        return self._reads.nodes()
+
+    def node(self, now_ms: int, node: str) -> NodeDetail:
+        self.tick(now_ms)
+        return self._reads.node(node)
+
+    def node_ref(self, now_ms: int, node: str) -> NodeRef:
+        """Where to reach a node; `endpoint` is empty if it has not registered with this NameNode."""
+        self.tick(now_ms)
+        return self._reads.node_ref(node)
+
+    def events(self, now_ms: int, since: int) -> list[Event]:
+        self.tick(now_ms)
+        return self._state.events.since(since)
+
+    # --- For operators ------------------------------------------------------------------------------------------
+
+    def set_wish(self, now_ms: int, operation: str, node: str, wish: Wish) -> NodeInfo:
+        self.tick(now_ms)
+        state = self._state
+        done = state.catalog.result_of(operation)
+        if isinstance(done, str):
+            return self._reads.node_info(state.members[done])
+        member = node_meant(state, node)
+        before = member.wish
+        state.catalog.apply(edits.SetWish(operation, member.id, wish, state.now_ms))
+        member.wish, member.drained = wish, False
+        state.sync_role(member)
+        if wish != before:
+            text = _WISH_TOLD.get(wish) or _WISH_OVER[before]
+            state.events.record(
+                state.now_ms, "warning" if wish == "failed" else "info", f"{member.name} {text}", member.id
+            )
+        self._upkeep.check_drains()
+        return self._reads.node_info(member)
+
+    def scrub(self, now_ms: int) -> int:
+        """Tell every node that is up to re-read all its replicas; answer how many were told."""
+        self.tick(now_ms)
+        told = [member for member in self._state.members if member.liveness == "up" and member.wish != "failed"]
+        for member in told:
+            member.session.outbox.append(ScrubAll())
+        return len(told)

@@ -1,0 +1,50 @@
+"""Where replicas go: hosts first, then room. Pure functions of what they are given."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A storage node that may take a chunk."""
+
+    id: str
+    host: str
+    used_bytes: int
+    free_bytes: int
+    """What it may still take, less what it has been promised."""
+
+    @property
+    def fullness(self) -> float:
+        capacity_bytes = self.used_bytes + self.free_bytes
+        return self.used_bytes / capacity_bytes if capacity_bytes > 0 else 1.0
+
+
+def choose_targets(
+    candidates: Sequence[Candidate],
+    count: int,
+    size_bytes: int,
+    held_hosts: Iterable[str],
+    rng: random.Random,
+) -> list[str]:
+    """Ids of up to `count` different candidates with room for `size_bytes`.
+
+    Each goes to a host with the fewest replicas so far; `held_hosts` names the host of every replica there is. On the hosts
+    that are equal in this, two candidates are drawn and the emptier one is taken: that evens out fullness almost as well as
+    always taking the emptiest, without sending every chunk to a node that has just joined.
+    """
+    replicas_on = Counter(held_hosts)
+    open_candidates = [candidate for candidate in candidates if candidate.free_bytes >= size_bytes]
+    chosen: list[str] = []
+    while open_candidates and len(chosen) < count:
+        fewest = min(replicas_on[candidate.host] for candidate in open_candidates)
+        best = [candidate for candidate in open_candidates if replicas_on[candidate.host] == fewest]
+        target = min(rng.sample(best, min(2, len(best))), key=lambda candidate: candidate.fullness)
+        open_candidates.remove(target)
+        replicas_on[target.host] += 1
+        chosen.append(target.id)
+    return chosen

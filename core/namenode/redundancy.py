@@ -1,0 +1,297 @@
+"""Which chunks there are, who holds a replica, and which are short of replicas, surplus or garbage. All soft state.
+
+Everything is kept up to date chunk by chunk as replicas come and go: nothing here scans all chunks, except when a node
+changes its role, and then only that node's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.model import ChunkKey, Health, inventory_token
+from core.namenode.membership import Role
+from core.namenode.shortqueue import ShortQueue
+
+ReplicaState = Literal["reported", "claimed", "deleting"]
+"""reported: the node says so. claimed: a client says the node confirmed it. deleting: to be deleted, counts no more; it stays
+so until the node says it is gone, since an order that was sent can't be taken back."""
+
+CLAIM_MS = 60_000
+"""A claim that the node itself has not confirmed for this long is dropped."""
+
+
+class Chunk:
+    """A chunk that is needed, or that some node still holds."""
+
+    __slots__ = ("copies", "id", "pins", "replicas", "size_bytes", "wanted")
+
+    def __init__(self, chunk_id: str, size_bytes: int) -> None:
+        self.id = chunk_id
+        self.size_bytes = size_bytes
+        self.wanted = 0
+        """Replicas the catalog wants; 0 if no version counts it."""
+        self.pins = 0
+        """Leases that hold it."""
+        self.replicas: dict[str, ReplicaState] = {}
+        self.copies: dict[str, None] = {}
+        """Nodes that have been told to pull a replica."""
+
+    @property
+    def key(self) -> ChunkKey:
+        return ChunkKey(self.id, self.size_bytes)
+
+
+@dataclass
+class Inventory:
+    """What one node holds."""
+
+    role: Role = "absent"
+    chunks: dict[str, None] = field(default_factory=dict)
+    digest: int = 0
+    """XOR of the tokens of the chunks the node itself reported, those being deleted included."""
+    reported: int = 0
+    deleting: dict[str, bool] = field(default_factory=dict)
+    """Chunks ordered to be deleted; True once the order was sent."""
+
+
+def health_of(wanted: int, counting: int, serving: int) -> Health:
+    if wanted == 0 or (serving and counting >= wanted):
+        return "ok"
+    if serving == 0:
+        return "lost"
+    return "at_risk" if serving == 1 and wanted > 1 else "under"
+
+
+class Redundancy:
+    def __init__(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.chunks: dict[str, Chunk] = {}
+        self.inventories: dict[str, Inventory] = {}
+        self.unhealthy: dict[str, Health] = {}
+        """Chunks whose health is not ok."""
+        self.counts: dict[Health, int] = {"ok": 0, "under": 0, "at_risk": 0, "lost": 0}
+        self.counted = 0
+        """Chunks that some version counts."""
+        self.generation = 0
+        """Grows whenever a chunk's health changes, or a replica comes or goes."""
+        self.short = ShortQueue()
+        self.surplus: dict[str, None] = {}
+        """Chunks with more counting replicas than wanted."""
+        self.unneeded: dict[str, int] = {}
+        """Garbage in its time of grace: since when nobody needs it, oldest first."""
+        self.condemned: dict[str, None] = {}
+        """Garbage to be deleted wherever it is."""
+        self._claims: dict[tuple[str, str], int] = {}
+        """Node and chunk of each claim, and when it was made, oldest first."""
+        self._distrusted: dict[str, dict[str, None]] = {}
+        """For a pinned chunk, the nodes that lost it since: a claim for them would be outdated."""
+        self._garbage_bytes: dict[str, int] = {}
+        self.garbage_bytes = 0
+
+    # --- Who needs a chunk ------------------------------------------------------------------------------------
+
+    def need(self, key: ChunkKey, wanted: int) -> None:
+        """The catalog now wants this many replicas of a chunk; 0: no version counts it any more."""
+        chunk = self._chunk(key)
+        self.counted += (wanted > 0) - (chunk.wanted > 0)
+        chunk.wanted = wanted
+        self._update(chunk)
+
+    def pin(self, key: ChunkKey) -> None:
+        """An upload holds the chunk: it is not to be deleted, stored or not."""
+        chunk = self._chunk(key)
+        chunk.pins += 1
+        self._recall_deletes(chunk)
+        self._update(chunk)
+
+    def unpin(self, chunk_id: str) -> None:
+        chunk = self.chunks[chunk_id]
+        assert chunk.pins > 0
+        chunk.pins -= 1
+        if not chunk.pins:
+            self._distrusted.pop(chunk_id, None)
+        self._update(chunk)
+
+    def _chunk(self, key: ChunkKey) -> Chunk:
+        return self.chunks.setdefault(key.id, Chunk(key.id, key.size_bytes))
+
+    # --- Who holds it -----------------------------------------------------------------------------------------
+
+    def report(self, node_id: str, key: ChunkKey) -> None:
+        """The node says that it holds the chunk."""
+        chunk = self._chunk(key)
+        inventory = self._inventory(node_id)
+        before = chunk.replicas.get(node_id)
+        self._distrusted.get(key.id, {}).pop(node_id, None)
+        if before in ("reported", "deleting"):
+            return
+        self._claims.pop((node_id, key.id), None)
+        inventory.digest ^= inventory_token(key.id)
+        inventory.reported += 1
+        inventory.chunks[key.id] = None
+        chunk.replicas[node_id] = "reported"
+        self._update(chunk)
+
+    def claim(self, node_id: str, chunk_id: str) -> None:
+        """A client says that the node confirmed the chunk to it."""
+        chunk = self.chunks[chunk_id]
+        if node_id in chunk.replicas or not self.believes(node_id, chunk_id):
+            return
+        chunk.replicas[node_id] = "claimed"
+        self._inventory(node_id).chunks[chunk_id] = None
+        self._claims[node_id, chunk_id] = self.now_ms
+        self._update(chunk)
+
+    def believes(self, node_id: str, chunk_id: str) -> bool:
+        """Whether a client's word that this node holds the chunk may be taken."""
+        return node_id not in self._distrusted.get(chunk_id, {})
+
+    def remove(self, node_id: str, chunk_id: str) -> None:
+        """The node does not hold the chunk, or not any more."""
+        chunk = self.chunks.get(chunk_id)
+        if chunk is None:
+            return
+        if chunk.pins:
+            self._distrusted.setdefault(chunk_id, {})[node_id] = None
+        state = chunk.replicas.pop(node_id, None)
+        if state is None:
+            return
+        inventory = self._inventory(node_id)
+        del inventory.chunks[chunk_id]
+        inventory.deleting.pop(chunk_id, None)
+        if state == "claimed":
+            del self._claims[node_id, chunk_id]
+        else:
+            inventory.digest ^= inventory_token(chunk_id)
+            inventory.reported -= 1
+        self._update(chunk)
+
+    def replace_inventory(self, node_id: str, keys: Iterable[ChunkKey], new_process: bool) -> None:
+        """A full report: the node holds these chunks and no others.
+
+        A process that has just started knows nothing of deletes its predecessor was told to make, so those are off.
+        """
+        held = {key.id: key for key in keys}
+        inventory = self._inventory(node_id)
+        for chunk_id in [chunk_id for chunk_id in inventory.chunks if chunk_id not in held]:
+            self.remove(node_id, chunk_id)
+        if new_process:
+            for chunk_id in list(inventory.deleting):
+                self._recall(self.chunks[chunk_id], node_id)
+        for key in held.values():
+            self.report(node_id, key)
+
+    def set_role(self, node_id: str, role: Role) -> bool:
+        """What the node's replicas are worth from now on; answer whether that is news."""
+        inventory = self._inventory(node_id)
+        if inventory.role == role:
+            return False
+        inventory.role = role
+        if role == "absent":
+            for chunk_id in list(inventory.chunks):
+                if self.chunks[chunk_id].replicas[node_id] == "claimed":
+                    self.remove(node_id, chunk_id)
+        for chunk_id in list(inventory.chunks):
+            self._update(self.chunks[chunk_id])
+        return True
+
+    def drop_old_claims(self) -> None:
+        while self._claims:
+            (node_id, chunk_id), since_ms = next(iter(self._claims.items()))
+            if self.now_ms - since_ms < CLAIM_MS:
+                return
+            self.remove(node_id, chunk_id)
+
+    def _inventory(self, node_id: str) -> Inventory:
+        inventory = self.inventories.get(node_id)
+        if inventory is None:
+            inventory = self.inventories[node_id] = Inventory()
+        return inventory
+
+    # --- Copies and deletes under way ---------------------------------------------------------------------------
+
+    def copy_started(self, chunk_id: str, node_id: str) -> None:
+        chunk = self.chunks[chunk_id]
+        assert node_id not in chunk.replicas
+        assert node_id not in chunk.copies
+        chunk.copies[node_id] = None
+        self._update(chunk)
+
+    def copy_ended(self, chunk_id: str, node_id: str) -> None:
+        chunk = self.chunks[chunk_id]
+        del chunk.copies[node_id]
+        self._update(chunk)
+
+    def order_delete(self, node_id: str, chunk_id: str) -> None:
+        """The replica counts no more, and the node is told to delete it."""
+        chunk = self.chunks[chunk_id]
+        assert chunk.replicas[node_id] == "reported"
+        chunk.replicas[node_id] = "deleting"
+        self._inventory(node_id).deleting[chunk_id] = False
+        self._update(chunk)
+
+    def deletes_to_send(self, node_id: str, count_max: int) -> list[str]:
+        deleting = self._inventory(node_id).deleting
+        chunk_ids = list(deleting)[:count_max]
+        deleting.update(dict.fromkeys(chunk_ids, True))
+        return chunk_ids
+
+    def _recall_deletes(self, chunk: Chunk) -> None:
+        """Take back the deletes that no node has been told of yet."""
+        for node_id, state in list(chunk.replicas.items()):
+            if state == "deleting" and not self._inventory(node_id).deleting[chunk.id]:
+                self._recall(chunk, node_id)
+
+    def _recall(self, chunk: Chunk, node_id: str) -> None:
+        del self._inventory(node_id).deleting[chunk.id]
+        chunk.replicas[node_id] = "reported"
+        self._update(chunk)
+
+    # --- What follows -----------------------------------------------------------------------------------------
+
+    def holders(self, chunk: Chunk, roles: tuple[Role, ...] = ("counts", "serves")) -> list[str]:
+        """Nodes in one of these roles with a replica that is not being deleted."""
+        return [
+            node_id
+            for node_id, state in chunk.replicas.items()
+            if state != "deleting" and self._inventory(node_id).role in roles
+        ]
+
+    def _update(self, chunk: Chunk) -> None:
+        """Derive from a chunk's replicas and needs everything else that is known about it."""
+        self.generation += 1
+        serving = len(self.holders(chunk))
+        counting = len(self.holders(chunk, ("counts",)))
+        self._set_health(chunk.id, health_of(chunk.wanted, counting, serving))
+        lacking = chunk.wanted - counting - len(chunk.copies)
+        self.short.put(chunk.id, (serving, -lacking) if serving and lacking > 0 else None)
+        if 0 < chunk.wanted < counting:
+            self.surplus[chunk.id] = None
+        else:
+            self.surplus.pop(chunk.id, None)
+        self._set_garbage(chunk)
+
+    def _set_health(self, chunk_id: str, health: Health) -> None:
+        before = self.unhealthy.pop(chunk_id, "ok")
+        if before != "ok":
+            self.counts[before] -= 1
+        if health != "ok":
+            self.counts[health] += 1
+            self.unhealthy[chunk_id] = health
+
+    def _set_garbage(self, chunk: Chunk) -> None:
+        garbage = not chunk.wanted and not chunk.pins
+        size_bytes = chunk.size_bytes * len(chunk.replicas) if garbage else 0
+        self.garbage_bytes += size_bytes - self._garbage_bytes.pop(chunk.id, 0)
+        if size_bytes:
+            self._garbage_bytes[chunk.id] = size_bytes
+        if garbage and (chunk.replicas or chunk.copies):
+            if chunk.id not in self.condemned:
+                self.unneeded.setdefault(chunk.id, self.now_ms)
+            return
+        self.unneeded.pop(chunk.id, None)
+        self.condemned.pop(chunk.id, None)
+        if garbage:
+            del self.chunks[chunk.id]

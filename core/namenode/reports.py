@@ -1,0 +1,234 @@
+"""What storage nodes say, and what they are told in reply: registrations, heartbeats, full reports.
+
+Calls can be lost, doubled or late. Changes are applied once, by incarnation and sequence number; whatever still went wrong
+shows in the inventory's digest, and a full report puts it right.
+"""
+
+from __future__ import annotations
+
+from core.errors import DirectoryFailure
+from core.model import (
+    ChunkKey,
+    Command,
+    DeleteChunk,
+    FullReport,
+    GiveUp,
+    Heartbeat,
+    HeartbeatReply,
+    Registration,
+    RegistrationReply,
+    SendFullReport,
+    StopServing,
+)
+from core.namenode import edits
+from core.namenode.catalog import KnownNode
+from core.namenode.membership import Member
+from core.namenode.state import State
+from core.namenode.words import quoted
+
+REPORT_WAIT_MS = 10_000
+"""A full report that was asked for and has not come is asked for again after this long."""
+REFUSED_MAX = 1_000
+"""Refused directories that are remembered, so that each is told of once."""
+
+
+class Reports:
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._refused: dict[tuple[str, str], None] = {}
+
+    # --- Registration -------------------------------------------------------------------------------------------
+
+    def register(self, registration: Registration) -> RegistrationReply:
+        state = self._state
+        self._check_cluster(registration)
+        member = state.members.get(registration.node_id)
+        if member is None:
+            member = self._join(registration)
+        else:
+            self._check_single(member, registration)
+            self._move(member, registration)
+        if registration.incarnation != member.incarnation:
+            member.open_session(state.now_ms, registration)
+            state.healer.node_lost(member.id)
+        member.endpoint, member.pid = registration.endpoint, registration.pid
+        member.directory, member.usage = registration.directory, registration.usage
+        self._heard(member)
+        state.sync_role(member)
+        return RegistrationReply(state.cluster_id, member.name, state.epoch, member.wish)
+
+    def _check_cluster(self, registration: Registration) -> None:
+        ours, theirs = self._state.cluster_id, registration.cluster_id
+        if theirs and theirs != ours:
+            raise self._refuse(
+                registration,
+                f"The storage directory {registration.directory} on {registration.host} belongs to cluster {theirs[:8]}, and this"
+                f" is cluster {ours[:8]}; start it with its own cluster, or give this node an empty directory.",
+            )
+
+    def _check_single(self, member: Member, registration: Registration) -> None:
+        """A directory is locked while it is open, so the same id from another place is a copy of the directory."""
+        if registration.incarnation in member.superseded:
+            raise self._refuse(
+                registration,
+                f"Storage node {member.name} is served by a newer process now; this one on {registration.host} must end.",
+            )
+        here = (registration.host, registration.directory)
+        if member.incarnation and member.liveness == "up" and here != (member.host, member.directory):
+            raise self._refuse(
+                registration,
+                f"The storage directory {registration.directory} on {registration.host} is a copy of that of {member.name}"
+                f" ({member.directory} on {member.host}), which is up; empty the copy to make a new node of it, or stop the"
+                " other one first.",
+            )
+
+    def _refuse(self, registration: Registration, sentence: str) -> DirectoryFailure:
+        place = (registration.host, registration.directory)
+        if place not in self._refused and len(self._refused) < REFUSED_MAX:
+            self._refused[place] = None
+            self._state.events.record(self._state.now_ms, "error", sentence, node=registration.node_id)
+        return DirectoryFailure(sentence, directory=registration.directory, host=registration.host)
+
+    def _join(self, registration: Registration) -> Member:
+        state = self._state
+        node = KnownNode(registration.node_id, f"sn-{len(state.members) + 1:02d}", registration.host, "none")
+        state.catalog.apply(edits.JoinNode(node.id, node.name, node.host, state.now_ms))
+        member = state.members.add(node, state.now_ms)
+        state.events.record(state.now_ms, "info", f"{node.name} joined from {node.host}", node=node.id)
+        return member
+
+    def _move(self, member: Member, registration: Registration) -> None:
+        if registration.host != member.host:
+            self._state.catalog.apply(edits.MoveNode(member.id, registration.host))
+            member.host = registration.host
+
+    def _heard(self, member: Member) -> None:
+        state = self._state
+        was_down = member.liveness == "down"
+        member.heard_ms = state.now_ms
+        member.signal("heard", state.now_ms)
+        if was_down and member.wish != "failed":
+            state.events.record(state.now_ms, "info", f"{member.name} is back up", node=member.id)
+
+    # --- Heartbeats ---------------------------------------------------------------------------------------------
+
+    def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatReply | None:
+        """Take in what a node says. A reply only if it is refused; `commands` has what to tell it otherwise."""
+        state = self._state
+        member = state.members.get(heartbeat.node_id)
+        if member is None or heartbeat.incarnation != member.incarnation:
+            if member is not None and heartbeat.incarnation in member.superseded:
+                return HeartbeatReply(state.epoch, True, (GiveUp(),))
+            return HeartbeatReply(state.epoch, False)
+        self._heard(member)
+        state.sync_role(member)
+        if heartbeat.sequence > member.session.sequence:
+            member.session.sequence = heartbeat.sequence
+            member.session.sent = []
+            member.beat(state.now_ms, heartbeat)
+            self._apply_changes(member, heartbeat)
+            self._check_inventory(member, heartbeat)
+        return None
+
+    def commands(self, node_id: str) -> tuple[Command, ...]:
+        """What to tell a node now. What went with the last reply goes again if that heartbeat came again."""
+        state = self._state
+        member = state.members[node_id]
+        if member.wish == "failed":
+            return (StopServing(),)
+        session = member.session
+        session.sent, session.outbox = session.sent + session.outbox, []
+        deletes: list[Command] = []
+        if session.reported:
+            chunk_ids = state.redundancy.deletes_to_send(node_id, state.config.deletes_per_heartbeat_max)
+            deletes = [DeleteChunk(chunk_id) for chunk_id in chunk_ids]
+        return (*session.sent, *deletes)
+
+    def _apply_changes(self, member: Member, heartbeat: Heartbeat) -> None:
+        state = self._state
+        for key in heartbeat.received:
+            self._received(member, key)
+        for chunk_id in heartbeat.removed:
+            self._removed(member, chunk_id)
+        for chunk_id in heartbeat.corrupt:
+            self._removed(member, chunk_id)
+            self._tell_of_corruption(member, chunk_id)
+        for chunk_id in heartbeat.failed_copies:
+            state.healer.failed(chunk_id, member.id, state.now_ms)
+
+    def _received(self, member: Member, key: ChunkKey) -> None:
+        self._state.redundancy.report(member.id, key)
+        self._state.healer.received(key.id, member.id)
+        if not member.session.verified:
+            member.session.changes[key.id] = key
+
+    def _removed(self, member: Member, chunk_id: str) -> None:
+        self._state.redundancy.remove(member.id, chunk_id)
+        if not member.session.verified:
+            member.session.changes[chunk_id] = None
+
+    def _tell_of_corruption(self, member: Member, chunk_id: str) -> None:
+        state = self._state
+        member.corrupt += 1
+        users = [name for name, _ in state.catalog.users_of([chunk_id])]
+        of = f" of {quoted(users[0])}" if users else ""
+        state.events.record(
+            state.now_ms,
+            "warning",
+            f"{member.name} found its replica of chunk {chunk_id[:12]}{of} corrupt and put it into quarantine",
+            node=member.id,
+            artifact=users[0] if users else "",
+        )
+
+    def _check_inventory(self, member: Member, heartbeat: Heartbeat) -> None:
+        """Compare what the node holds with what is known of it; ask for a full report if that differs, or nothing is known."""
+        session, now_ms = member.session, self._state.now_ms
+        if session.asked_ms is not None:
+            if now_ms - session.asked_ms >= REPORT_WAIT_MS:
+                self._ask_for_report(member)
+            return
+        inventory = self._state.redundancy.inventories[member.id]
+        agrees = (inventory.digest, inventory.reported) == (heartbeat.inventory_digest, heartbeat.chunks)
+        session.verified = session.reported and agrees
+        session.changes = {}
+        if not session.verified:
+            self._ask_for_report(member)
+
+    def _ask_for_report(self, member: Member) -> None:
+        member.session.asked_ms = self._state.now_ms
+        member.session.outbox.append(SendFullReport())
+
+    # --- Full reports -------------------------------------------------------------------------------------------
+
+    def full_report(self, report: FullReport) -> None:
+        member = self._state.members.get(report.node_id)
+        if member is None or member.incarnation != report.incarnation:
+            return
+        self._heard(member)
+        self._state.sync_role(member)
+        session = member.session
+        if report.report <= session.report or report.report < session.pages_report:
+            return
+        if report.report > session.pages_report:
+            session.pages_report, session.pages = report.report, {}
+        session.pages[report.page] = report.chunks
+        session.asked_ms = self._state.now_ms
+        if len(session.pages) == report.pages:
+            self._take_over(member)
+
+    def _take_over(self, member: Member) -> None:
+        """A report is complete: it replaces what was believed, but for changes that were told while it was on its way."""
+        state, session = self._state, member.session
+        held = {key.id: key for page in sorted(session.pages) for key in session.pages[page]}
+        for chunk_id, key in session.changes.items():
+            if key is None:
+                held.pop(chunk_id, None)
+            else:
+                held[chunk_id] = key
+        state.redundancy.replace_inventory(member.id, held.values(), new_process=not session.reported)
+        for chunk_id in held:
+            state.healer.received(chunk_id, member.id)
+        session.report, session.pages, session.changes = session.pages_report, {}, {}
+        session.reported = True
+        session.asked_ms = None
+        state.healer.members_changed()

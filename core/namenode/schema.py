@@ -1,0 +1,75 @@
+"""The catalog's tables. All of it is hard state: nothing here can be rebuilt from what storage nodes report."""
+
+from __future__ import annotations
+
+FORMAT_VERSION = 1
+
+TABLES = """
+-- Facts about the catalog itself: its format version, the cluster's id, the epoch of the last NameNode.
+CREATE TABLE facts (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- One row for each artifact, live or in the trash. A name may be in the trash several times, and live once.
+CREATE TABLE artifacts (
+    artifact INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    newest INTEGER NOT NULL,
+    deleted_ms INTEGER
+);
+CREATE UNIQUE INDEX live_names ON artifacts (name) WHERE deleted_ms IS NULL;
+CREATE INDEX trash ON artifacts (deleted_ms, name) WHERE deleted_ms IS NOT NULL;
+
+-- Published versions, never changed.
+CREATE TABLE versions (
+    artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    chunks INTEGER NOT NULL,
+    chunk_size_bytes INTEGER NOT NULL,
+    replication INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    PRIMARY KEY (artifact, version)
+) WITHOUT ROWID;
+
+-- Every chunk that some version counts, in the trash or not. `refs` is the number of entries in chunk lists that name it,
+-- `wanted` the largest replication of the versions they belong to.
+CREATE TABLE chunks (
+    id BLOB PRIMARY KEY,
+    size_bytes INTEGER NOT NULL,
+    refs INTEGER NOT NULL CHECK (refs > 0),
+    wanted INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- What a version consists of, in order.
+CREATE TABLE chunk_lists (
+    artifact INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    chunk BLOB NOT NULL REFERENCES chunks,
+    PRIMARY KEY (artifact, version, position),
+    FOREIGN KEY (artifact, version) REFERENCES versions ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE INDEX chunk_users ON chunk_lists (chunk);
+
+-- Storage nodes that ever joined, and what the operator wants of each.
+CREATE TABLE nodes (
+    node_id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    host TEXT NOT NULL,
+    wish TEXT NOT NULL,
+    joined_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Results of clients' mutations, so that a repeated one is answered and not applied again.
+CREATE TABLE operations (
+    operation TEXT PRIMARY KEY,
+    result TEXT NOT NULL,
+    time_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX operations_by_age ON operations (time_ms);
+"""
+
+TABLE_NAMES = ("facts", "artifacts", "versions", "chunks", "chunk_lists", "nodes", "operations")

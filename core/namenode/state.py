@@ -1,0 +1,47 @@
+"""What the parts of a NameNode share."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from core.config import Config
+from core.namenode.catalog import Catalog
+from core.namenode.deleting import Deleter
+from core.namenode.events import EventLog
+from core.namenode.healing import Healer
+from core.namenode.leases import Leases
+from core.namenode.membership import Member, Membership
+from core.namenode.redundancy import Redundancy
+
+
+@dataclass
+class State:
+    """The catalog is hard state, all the rest soft."""
+
+    catalog: Catalog
+    config: Config
+    rng: random.Random
+    cluster_id: str
+    epoch: int
+    started_ms: int
+    now_ms: int
+    """Of the call being served; never goes back."""
+    safe_mode: bool
+    """Nodes known to the catalog have not all reported since the start: what looks missing may only be late."""
+    members: Membership
+    redundancy: Redundancy
+    healer: Healer
+    deleter: Deleter
+    leases: Leases
+    events: EventLog
+
+    def sync_role(self, member: Member) -> None:
+        """A node's liveness or wish may have changed: let its replicas count accordingly."""
+        if not self.redundancy.set_role(member.id, member.role):
+            return
+        if member.role == "absent":
+            self.healer.node_lost(member.id)
+            member.session.outbox.clear()
+            member.session.sent.clear()
+        self.healer.members_changed()

@@ -1,0 +1,166 @@
+"""What happens with time: liveness, safe mode, expiry, healing, deleting, and the events that tell of them."""
+
+from __future__ import annotations
+
+from core.errors import ReadOnly
+from core.model import ChunkKey, Severity
+from core.namenode import edits
+from core.namenode.membership import Member
+from core.namenode.state import State
+from core.namenode.uploads import Uploads
+from core.namenode.words import counted, listed, quoted, seconds
+
+HOUSEKEEPING_MS = 10_000
+"""The trash and the memory of operations are looked through this often."""
+DRAIN_CHECK_MS = 1_000
+
+
+class Upkeep:
+    def __init__(self, state: State, uploads: Uploads) -> None:
+        self._state = state
+        self._uploads = uploads
+        self._next_housekeeping_ms = 0
+        self._next_drain_check_ms = 0
+        self._healing_told = False
+        self._wait_told = ""
+        self._lost_told = 0
+        self._read_only_told = False
+
+    def tick(self) -> None:
+        state, now_ms = self._state, self._state.now_ms
+        for member in state.members.age(now_ms):
+            self._tell_of_silence(member)
+            state.sync_role(member)
+        if state.safe_mode:
+            self._leave_safe_mode()
+        for lease_id in state.leases.expired(now_ms):
+            self._uploads.release(lease_id)
+        state.redundancy.drop_old_claims()
+        state.healer.expire(now_ms)
+        if now_ms >= self._next_drain_check_ms:
+            self._next_drain_check_ms = now_ms + DRAIN_CHECK_MS
+            self.check_drains()
+        self.heal_and_delete()
+        self._tell_of_lost_chunks()
+        if now_ms >= self._next_housekeeping_ms:
+            self._next_housekeeping_ms = now_ms + HOUSEKEEPING_MS
+            self._keep_house()
+
+    # --- Nodes --------------------------------------------------------------------------------------------------
+
+    def _tell_of_silence(self, member: Member) -> None:
+        if member.state == "down":
+            self._tell("warning", f"{member.name} is down: {member.silence(self._state.now_ms)}", member)
+
+    def _tell(self, severity: Severity, text: str, member: Member | None = None) -> None:
+        self._state.events.record(self._state.now_ms, severity, text, node=member.id if member else "")
+
+    def _leave_safe_mode(self) -> None:
+        state = self._state
+        late = [member.name for member in state.members if member.wish != "failed" and not member.session.reported]
+        if not late:
+            self._tell("info", "safe mode left: all storage nodes have reported")
+        elif state.now_ms - state.started_ms >= state.config.safe_mode_ms:
+            waited = seconds(state.config.safe_mode_ms)
+            self._tell("warning", f"safe mode left after {waited}: {listed(late)} did not report")
+        else:
+            return
+        state.safe_mode = False
+        state.healer.members_changed()
+
+    def check_drains(self) -> None:
+        """Count what draining nodes are still needed for."""
+        state = self._state
+        for member in state.members:
+            if member.wish != "draining" or member.role == "absent":
+                member.drained = False
+                continue
+            member.drain_left = self._short_chunks_on(member)
+            drained = member.drain_left == 0 and member.session.reported and not state.safe_mode
+            if drained and not member.drained:
+                self._tell("info", f"{member.name} is drained: it can be stopped", member)
+            member.drained = drained
+
+    def _short_chunks_on(self, member: Member) -> int:
+        redundancy = self._state.redundancy
+        held, unhealthy = redundancy.inventories[member.id].chunks, redundancy.unhealthy
+        smaller, larger = (held, unhealthy) if len(held) < len(unhealthy) else (unhealthy, held)
+        return sum(1 for chunk_id in smaller if chunk_id in larger)
+
+    # --- Healing and deleting -----------------------------------------------------------------------------------
+
+    def heal_and_delete(self) -> None:
+        """Also called after a heartbeat's changes, so that what follows from them rides back on its reply."""
+        state, now_ms = self._state, self._state.now_ms
+        if state.safe_mode:
+            return
+        waits = state.members.healing_waits(now_ms)
+        if not waits:
+            state.healer.schedule(now_ms)
+        self._tell_of_healing(waits)
+        state.deleter.order(now_ms, garbage_too=not self._uploads_may_hold_more())
+
+    def _uploads_may_hold_more(self) -> bool:
+        """An upload that began with an earlier NameNode holds chunks this one was never told of."""
+        state = self._state
+        some_may_come_back = state.epoch > 1 and state.now_ms - state.started_ms <= state.config.lease_ms
+        return some_may_come_back or state.leases.holds_unseen_chunks()
+
+    def _tell_of_healing(self, waits: str) -> None:
+        state = self._state
+        if bool(waits) != bool(self._wait_told):
+            self._tell("warning" if waits else "info", waits or "healing goes on")
+            self._wait_told = waits
+        under_way = bool(len(state.healer) or state.redundancy.short.waiting) and not waits
+        if len(state.healer) and not self._healing_told:
+            self._healing_told = True
+            short = sum(state.redundancy.counts.values())
+            self._tell("info", f"healing started: {counted(short, 'chunk')} with too few replicas")
+        elif self._healing_told and not under_way:
+            self._healing_told = False
+            left = len(state.redundancy.short)
+            outcome = f"stopped: no storage node can take {counted(left, 'more chunk')}" if left else "finished"
+            self._tell("info", f"healing {outcome}")
+
+    def _tell_of_lost_chunks(self) -> None:
+        state = self._state
+        lost = 0 if state.safe_mode else state.redundancy.counts["lost"]
+        if lost > self._lost_told:
+            users = [name for name, _ in state.catalog.users_of(self._lost_sample())]
+            of = f", of {listed([quoted(name) for name in users], 3)}" if users else ""
+            self._tell("error", f"{counted(lost, 'chunk')} without a replica on any storage node that is up{of}")
+        elif self._lost_told and not lost:
+            self._tell("info", "every chunk has a replica on a storage node that is up again")
+        self._lost_told = lost
+
+    def _lost_sample(self) -> list[str]:
+        """Some lost chunks, enough to name artifacts."""
+        unhealthy = self._state.redundancy.unhealthy
+        return [chunk_id for chunk_id, health in unhealthy.items() if health == "lost"][:100]
+
+    # --- The catalog --------------------------------------------------------------------------------------------
+
+    def _keep_house(self) -> None:
+        """Empty the trash of what is too old, one artifact at a time, and forget old operations."""
+        state = self._state
+        try:
+            old = state.catalog.deleted_before(state.now_ms - state.config.trash_retention_ms)
+            if old is not None:
+                self._purge(old)
+                self._next_housekeeping_ms = state.now_ms
+            before_ms = state.now_ms - state.config.operation_memory_ms
+            if state.catalog.remembers_before(before_ms):
+                state.catalog.apply(edits.ForgetOperations(before_ms))
+            self._read_only_told = False
+        except ReadOnly as error:
+            # Not the fault of the call that came along just now, which may well be a read: told of once, tried again later.
+            if not self._read_only_told:
+                self._tell("error", str(error))
+            self._read_only_told = True
+
+    def _purge(self, artifact: int) -> None:
+        catalog, redundancy = self._state.catalog, self._state.redundancy
+        keys: list[ChunkKey] = catalog.chunks_of(artifact)
+        catalog.apply(edits.PurgeArtifact(artifact))
+        for key in keys:
+            redundancy.need(key, catalog.wanted(key.id))
