@@ -187,6 +187,14 @@ def test_a_deletion_does_not_hide_a_corruption(inventory: Inventory) -> None:
     assert inventory.changes().removed == ()
 
 
+def test_a_corruption_that_was_healed_does_not_colour_a_later_deletion(inventory: Inventory) -> None:
+    inventory.remove(A, corrupt=True)
+    inventory.add(A, 10)
+    inventory.remove(A)
+    changes = inventory.changes()
+    assert (changes.removed, changes.corrupt) == ((A,), ())
+
+
 def test_a_full_report_absorbs_changes_but_not_the_news_in_them(inventory: Inventory) -> None:
     inventory.add(B, 20)
     inventory.remove(A, corrupt=True)

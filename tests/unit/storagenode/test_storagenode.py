@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from core.model import (
     StopServing,
     inventory_token,
 )
+from core.storagenode.chunkstore import ChunkStore
 from core.storagenode.storagenode import StorageNode
 
 Open = Callable[..., StorageNode]
@@ -274,6 +276,28 @@ def test_stores_and_deletes_of_one_chunk_never_disagree_with_the_disk(
     held = [chunk_id for chunk_id, _ in chunks if chunk_path(node, chunk_id).exists()]
     assert node.chunk_ids() == sorted(held)
     assert node.heartbeat().usage.used_bytes == 200 * len(held)
+
+
+def test_a_delete_waits_for_a_store_of_the_same_chunk(
+    node: StorageNode, chunk: Chunk, chunk_path: PathOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the rename and the inventory it would remove the file of a chunk that is then told as held."""
+    chunk_id, data = chunk()
+    delete = threading.Thread(target=lambda: node.obey(reply(DeleteChunk(chunk_id))))
+    write = ChunkStore.write
+
+    def and_a_delete_comes(store: ChunkStore, *arguments: Any, **named: Any) -> bool:
+        written = write(store, *arguments, **named)
+        delete.start()
+        delete.join(timeout=0.1)
+        return written
+
+    monkeypatch.setattr(ChunkStore, "write", and_a_delete_comes)
+    node.store(chunk_id, data)
+    delete.join()
+    assert node.chunk_ids() == []
+    assert not chunk_path(node, chunk_id).exists()
+    assert node.heartbeat().removed == (chunk_id,)
 
 
 # --- Failed and recovered ---------------------------------------------------------------------------------------
