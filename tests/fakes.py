@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import io
 import threading
+import unicodedata
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -262,9 +263,9 @@ class FakeStore(ArtifactStore):
     ) -> Version:
         copies = self.config.replication if replication is None else replication
         size = self.config.chunk_size_bytes if chunk_size_bytes is None else chunk_size_bytes
-        _check_range("replication", copies, self.config.replication_max)
         _check_range("chunk size", size, self.config.chunk_size_bytes_max)
         with self._call("begin"):
+            self._check_replication(copies)
             self._targets(copies)
         with open_source(content) as source:
             pieces = builtins.list(self._read_source(source, size, transfer))
@@ -334,6 +335,14 @@ class FakeStore(ArtifactStore):
             if node.takes_new_chunks and chunk_id not in node.replicas:
                 node.replicas[chunk_id] = len(piece)
                 missing -= 1
+
+    def _check_replication(self, replication: int) -> None:
+        _check_range("replication", replication, self.config.replication_max)
+        if replication > max(self.config.replication, len(self._nodes)):
+            raise InvalidRequest(
+                f"A replication of {replication} needs as many storage nodes, and there are {len(self._nodes)}; "
+                "choose a smaller one, or add nodes."
+            )
 
     def _targets(self, replication: int) -> builtins.list[FakeNode]:
         nodes = [node for node in self._nodes if node.takes_new_chunks]
@@ -501,8 +510,10 @@ class FakeStore(ArtifactStore):
             raise InvalidRequest(
                 f"The name has {len(name)} characters; {self.config.name_length_max} is the most. Choose a shorter one."
             )
-        if any(ord(char) < 32 or 127 <= ord(char) < 160 or 0xD800 <= ord(char) < 0xE000 for char in name):
-            raise InvalidRequest("The name holds control characters; leave them out.")
+        if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in name):
+            raise InvalidRequest(f"The name {name[:80]!r} holds control characters or line breaks; leave them out.")
+        if name != name.strip():
+            raise InvalidRequest(f"The name {name[:80]!r} begins or ends with white space; leave it out.")
 
     # --- The cluster --------------------------------------------------------------------------------------------
 

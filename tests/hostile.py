@@ -14,7 +14,6 @@ HOSTILE_NAMES = (
     "-rf",
     "--json",
     "two  spaces",
-    " leading and trailing ",
     "../../etc/passwd",
     "a/b/c",
     "\u202egnp.exe",
@@ -32,6 +31,9 @@ FORBIDDEN_NAMES = (
     "nul\x00byte",
     "two\nlines",
     "tab\tbed",
+    "line\u2028separator",
+    " leading space",
+    "trailing space ",
     "del\x7f",
     "\ud800surrogate",
 )

@@ -1,0 +1,164 @@
+"""The cluster as its operator sees it: status, nodes, events, and nodes that are failed and drained on purpose."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from core.errors import NodeNotFound
+from core.model import NODE_STATES
+from core.store import ArtifactStore
+from core.verbs import to_json
+from tests.contract.conftest import Backend
+
+
+@pytest.fixture
+def node(backend: Backend) -> Iterator[str]:
+    """Name of a node that a test may fail or drain; the cluster is well again afterwards."""
+    name = backend.store.nodes()[0].name
+    yield name
+    backend.store.recover(name)
+    backend.store.undrain(name)
+    backend.eventually(lambda: all(node.state == "up" for node in backend.store.nodes()))
+
+
+def test_status_counts(store: ArtifactStore, name: str) -> None:
+    before = store.status()
+    store.upload(name, f"one {name}")
+    store.update(name, f"two {name}")
+    after = store.status()
+    assert tuple(after.nodes) == NODE_STATES
+    assert sum(after.nodes.values()) == len(store.nodes()) == 4
+    assert after.artifacts == before.artifacts + 1
+    assert after.versions == before.versions + 2
+    assert after.logical_bytes == before.logical_bytes + 2 * len(f"one {name}")
+    assert after.capacity_bytes > 0
+    assert after.cluster_id and after.epoch >= 1
+    store.delete(name)
+    assert store.status().trash == before.trash + 1
+
+
+def test_status_and_the_rest_become_json(store: ArtifactStore, name: str) -> None:
+    store.upload(name, b"content", chunk_size_bytes=4)
+    for value in (
+        store.status(),
+        store.nodes(),
+        store.node(store.nodes()[0].name),
+        store.list(name),
+        store.history(name),
+        store.info(name),
+        store.events(),
+    ):
+        assert json.loads(json.dumps(to_json(value))) is not None
+
+
+def test_nodes_say_who_they_are(store: ArtifactStore) -> None:
+    nodes = store.nodes()
+    assert len({node.id for node in nodes}) == len({node.name for node in nodes}) == len(nodes)
+    for node in nodes:
+        assert node.state == "up"
+        assert node.reason.endswith(".")
+        assert node.pid > 0 and node.directory and node.host
+        assert 0 <= node.used_bytes <= node.capacity_bytes
+        assert node.heartbeat_age_ms >= 0
+
+
+def test_a_node_is_found_by_name_id_and_prefix(store: ArtifactStore) -> None:
+    for node in store.nodes():
+        assert store.node(node.name).node.id == node.id
+        assert store.node(node.id).node.id == node.id
+        assert store.node(node.id[:-1]).node.id == node.id
+
+
+@pytest.mark.parametrize("wrong", ["no-such-node", "", "*"])
+def test_nodes_that_are_not_there(store: ArtifactStore, wrong: str) -> None:
+    for ask in (store.node, store.fail, store.recover, store.drain, store.undrain):
+        with pytest.raises(NodeNotFound) as refused:
+            ask(wrong)
+        assert refused.value.message.endswith(".")
+
+
+def test_a_prefix_of_several_nodes_is_refused(store: ArtifactStore) -> None:
+    names = [node.name for node in store.nodes()]
+    shared = names[0][: next(n for n in range(len(names[0])) if len({name[: n + 1] for name in names}) > 1)]
+    assert shared, "the nodes' names have nothing in common"
+    with pytest.raises(NodeNotFound) as refused:
+        store.node(shared)
+    assert names[0] in refused.value.message
+
+
+def test_a_node_shows_what_is_on_it(store: ArtifactStore, name: str) -> None:
+    store.upload(name, f"{name} is here", replication=4)
+    for node in store.nodes():
+        detail = store.node(node.id)
+        assert detail.artifacts_total >= 1
+        assert (name, 1, 1) in [(row.name, row.version, row.chunks) for row in detail.artifacts]
+
+
+def test_events_go_on_from_where_one_left(store: ArtifactStore, node: str, backend: Backend) -> None:
+    last = max((event.seq for event in store.events()), default=0)
+    store.fail(node)
+    news = store.events(last)
+    assert news
+    assert all(event.seq > last for event in news)
+    assert [event.seq for event in news] == sorted({event.seq for event in news})
+    assert any(node in event.text for event in news)
+    assert store.events(news[-1].seq + 1_000) == []
+
+
+def test_a_failed_node_says_so_and_works_again_when_recovered(
+    backend: Backend, store: ArtifactStore, name: str, node: str
+) -> None:
+    store.upload(name, f"kept {name}" * 5, chunk_size_bytes=4)
+    assert store.fail(node).state == "failed"
+    assert store.node(node).node.state == "failed"
+    assert store.status().nodes["failed"] == 1
+    assert store.get(name) == (f"kept {name}" * 5).encode()
+    store.recover(node)
+    backend.eventually(lambda: store.node(node).node.state == "up")
+    assert store.status().nodes["failed"] == 0
+    assert store.get(name) == (f"kept {name}" * 5).encode()
+
+
+def test_failing_and_recovering_twice_is_harmless(backend: Backend, store: ArtifactStore, node: str) -> None:
+    for _ in range(2):
+        assert store.fail(node).state == "failed"
+    for _ in range(2):
+        store.recover(node)
+    backend.eventually(lambda: store.node(node).node.state == "up")
+
+
+def test_uploads_go_on_without_a_failed_node(store: ArtifactStore, name: str, node: str) -> None:
+    failed = store.fail(node)
+    version = store.upload(name, f"without {name}")
+    (chunk,) = store.info(name).chunks
+    assert failed.id not in chunk.replicas
+    assert len(chunk.replicas) == 3
+    assert version.warnings == ()
+
+
+def test_a_drained_node_gets_nothing_new_and_is_still_read(
+    store: ArtifactStore, name: str, node: str, backend: Backend
+) -> None:
+    store.upload(name, f"before {name}", replication=4)
+    drained = store.drain(node)
+    assert drained.state in ("draining", "drained")
+    store.upload(f"{name}/new", f"after {name}", replication=3)
+    (chunk,) = store.info(f"{name}/new").chunks
+    assert drained.id not in chunk.replicas
+    assert store.get(name) == f"before {name}".encode()
+    store.undrain(node)
+    backend.eventually(lambda: store.node(node).node.state == "up")
+
+
+def test_scrub_asks_every_node_that_is_up(store: ArtifactStore) -> None:
+    assert store.scrub() == 4
+
+
+def test_what_comes_back_is_plain_and_frozen(store: ArtifactStore, name: str) -> None:
+    version = store.upload(name, b"content")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        version.version = 2  # type: ignore[misc]
