@@ -162,7 +162,7 @@ class FakeStore(ArtifactStore):
         self._tell("info", f"The cluster is up with {plural(nodes, 'storage node')}.")
 
     def _new_node(self, number: int) -> FakeNode:
-        name = f"sn-{number}"
+        name = f"sn-{number:02}"
         return FakeNode(str(uuid.uuid5(uuid.NAMESPACE_DNS, name)), name, self.clock())
 
     # --- Verbs for tests ----------------------------------------------------------------------------------------
@@ -709,12 +709,12 @@ class _Transfer:
 _UNDONE_BY: dict[str, Wish] = {"recover": "failed", "undrain": "draining"}
 
 _REASONS: dict[NodeState, str] = {
-    "up": "Heartbeats arrive in time.",
-    "suspect": "Heartbeats are late; it gets no new chunks until they arrive again.",
-    "down": "No heartbeat for more than 10 seconds; its replicas no longer count.",
-    "failed": "An operator failed it; `recover` brings it back.",
-    "draining": "An operator drains it; its replicas are being copied elsewhere.",
-    "drained": "It was drained and holds nothing that is needed; it can be taken away.",
+    "up": "heartbeats arrive",
+    "suspect": "no heartbeat for 4 s",
+    "down": "no heartbeat for 12 s",
+    "failed": "failed by an operator; recover it to bring it back",
+    "draining": "draining: its chunks are still to be copied elsewhere",
+    "drained": "drained: every chunk on it has its replicas elsewhere, it can be stopped",
 }
 
 
@@ -723,6 +723,7 @@ def _chunk_id(piece: bytes) -> str:
 
 
 def _matches(name: str, pattern: str) -> bool:
+    name, pattern = name.casefold(), pattern.casefold()
     return fnmatchcase(name, pattern) if any(char in pattern for char in "*?[") else pattern in name
 
 

@@ -169,7 +169,7 @@ def _undrain(context: Context, arguments: argparse.Namespace) -> Result:
 
 
 def _changed(node: NodeInfo) -> Result:
-    return Result("node_info", node, f"{node.name} is {node.state}. {node.reason}".rstrip())
+    return Result("node_info", node, f"{node.name} is {node.state}: {node.reason}.")
 
 
 def _scrub(context: Context, _: argparse.Namespace) -> Result:

@@ -108,7 +108,8 @@ def test_list_filters_by_part_of_the_name_or_by_pattern(store: ArtifactStore, na
     assert found(f"{name}/*.txt") == ["/a.txt", "/b.txt"]
     assert found(f"{name}/?.bin") == ["/a.bin"]
     assert found(f"{name}/[ab].txt") == ["/a.txt", "/b.txt"]
-    assert found(f"{name}/A") == []
+    assert found(f"{name}/A.TXT") == found(f"{name}/A.T?T") == ["/a.txt"]
+    assert found(f"{name}/c") == []
 
 
 def test_list_is_in_order_of_names(store: ArtifactStore, name: str) -> None:

@@ -60,7 +60,7 @@ def test_nodes_say_who_they_are(store: ArtifactStore) -> None:
     assert len({node.id for node in nodes}) == len({node.name for node in nodes}) == len(nodes)
     for node in nodes:
         assert node.state == "up"
-        assert node.reason.endswith(".")
+        assert node.reason
         assert node.pid > 0 and node.directory and node.host
         assert 0 <= node.used_bytes <= node.capacity_bytes
         assert node.heartbeat_age_ms >= 0
