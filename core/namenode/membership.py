@@ -151,6 +151,11 @@ class Member:
     def disk(self) -> str:
         return self.usage.disk or self.id
 
+    @property
+    def unheard(self) -> bool:
+        """Not heard of since the NameNode started, and not yet given up."""
+        return not self.incarnation and self.liveness == "suspect"
+
     def signal(self, signal: Signal, now_ms: int) -> bool:
         """Move along the table; answer whether the liveness changed."""
         before = self.liveness

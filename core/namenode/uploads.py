@@ -234,7 +234,9 @@ class Uploads:
         members = self._state.members
         if len(members.usable()) >= replication:
             return write_quorum(replication)
-        return max(1, min(write_quorum(replication), len(members.up())))
+        # A node not heard of since the start is most likely up: leaving it out would acknowledge too early.
+        up = [member for member in members.usable() if member.state == "up" or member.unheard]
+        return max(1, min(write_quorum(replication), len(up)))
 
     def _small_cluster_warnings(self, replication: int) -> list[str]:
         usable = len(self._state.members.usable())
