@@ -118,17 +118,21 @@ def _run_with(store: ArtifactStore, invocation: Invocation, streams: Streams) ->
 def _up(invocation: Invocation, connect: Connect, streams: Streams) -> int:
     """Keep a cluster running until somebody ends it."""
     stop = threading.Event()
-    with connect(lambda stage: _tell(streams.stderr, safe(stage))) as store:
-        nodes = store.nodes()
-        for node in nodes:
-            _tell(streams.stderr, safe(f"{node.name} is {node.state}, {node.directory}"))
-        _tell(streams.stderr, safe(f"ready: {store.description}; Ctrl-C ends it"))
-        if invocation.json:
-            _write_json({"address": store.description, "nodes": to_json(nodes)}, streams.stdout)
-            streams.stdout.flush()
-        with _handling(lambda *_: stop.set(), signal.SIGINT, signal.SIGTERM):
-            stop.wait()
+    connected = connect(lambda stage: _tell(streams.stderr, safe(stage)))
+    with connected as store, _handling(lambda *_: stop.set(), signal.SIGINT, signal.SIGTERM):
+        _announce(store, invocation.json, streams)
+        stop.wait()
     return DONE
+
+
+def _announce(store: ArtifactStore, as_json: bool, streams: Streams) -> None:
+    nodes = store.nodes()
+    for node in nodes:
+        _tell(streams.stderr, safe(f"{node.name} is {node.state}, {node.directory}"))
+    _tell(streams.stderr, safe(f"ready: {store.description}; Ctrl-C ends it"))
+    if as_json:
+        _write_json({"address": store.description, "nodes": to_json(nodes)}, streams.stdout)
+        streams.stdout.flush()
 
 
 def _exit(_invocation: Invocation, _connect: Connect, _streams: Streams) -> int:
