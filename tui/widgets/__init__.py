@@ -1,0 +1,1 @@
+"""Widgets that know nothing of DAME: they draw lines and rows they are given."""
