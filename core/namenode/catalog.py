@@ -72,7 +72,7 @@ class Catalog:
 
     @classmethod
     def open(cls, directory: Path, new_cluster_id: str) -> Catalog:
-        """Open the catalog in a directory, or make it there as that of cluster `new_cluster_id`. Raises DirectoryFailure."""
+        """Open the catalog in a directory, or make one there for a new cluster. Raises DirectoryFailure."""
         try:
             directory.mkdir(parents=True, exist_ok=True)
             lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -95,7 +95,10 @@ class Catalog:
     # --- Changing ---------------------------------------------------------------------------------------------
 
     def apply(self, edit: edits.Edit) -> None:
-        """Make one edit durable, or raise ReadOnly with nothing changed. A client's edit that was applied before is not repeated."""
+        """Make one edit durable, or raise ReadOnly with nothing changed.
+
+        A client's edit that was applied before is not applied again.
+        """
         if isinstance(edit, edits.ClientEdit) and self.result_of(edit.operation) is not None:
             return
         try:
@@ -152,7 +155,8 @@ class Catalog:
     def _publish(self, edit: edits.PublishVersion) -> None:
         version = edit.version
         self._connection.execute(
-            "INSERT INTO artifacts VALUES (?, ?, ?, NULL) ON CONFLICT (artifact) DO UPDATE SET newest = excluded.newest",
+            "INSERT INTO artifacts VALUES (?, ?, ?, NULL) ON CONFLICT (artifact) DO UPDATE SET newest ="
+            " excluded.newest",
             (edit.artifact, version.name, version.version),
         )
         self._connection.execute(
@@ -357,7 +361,8 @@ class Catalog:
 
 
 def _storable(name: str) -> str:
-    """A name to look for. One that is not Unicode text (a lone surrogate) can't be stored, nor asked for: look for none."""
+    """A name to look for. One that is not Unicode text (a lone surrogate) can't be stored, nor asked for: look for
+    none."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -1,6 +1,7 @@
 """Deleting: replicas beyond the number wanted, and chunks that nobody needs.
 
-A replica is only ever ordered to be deleted while the others are known for certain: their nodes are up and have reported.
+A replica is only ever ordered to be deleted while the others are known for certain: their nodes are up and have
+reported.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Deleter:
         self._next_pass_ms = 0
 
     def order(self, now_ms: int, garbage_too: bool) -> None:
-        """Order what may be deleted now. `garbage_too` is false while an upload may hold chunks that are not known to be held."""
+        """Order what may be deleted now; no garbage while an upload may hold chunks that are not known to be held."""
         if now_ms < self._next_pass_ms:
             return
         self._next_pass_ms = now_ms + PASS_MS

@@ -1,7 +1,7 @@
 """Everything that can happen to the catalog, as values.
 
-An edit already holds every choice (numbers, times, names), so that applying the same edits to another catalog gives the same
-catalog. Those that answer a client carry the client's operation id.
+An edit already holds every choice (numbers, times, names), so that applying the same edits to another catalog gives
+the same catalog. Those that answer a client carry the client's operation id.
 """
 
 from __future__ import annotations

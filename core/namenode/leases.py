@@ -1,4 +1,5 @@
-"""Leases: uploads under way, and the chunks each of them holds. Soft state that a client can bring back by showing its lease."""
+"""Leases: uploads under way, and the chunks each of them holds. Soft state that a client can bring back by showing
+its lease."""
 
 from __future__ import annotations
 

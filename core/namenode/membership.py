@@ -1,7 +1,7 @@
 """Storage nodes: who is alive, what the operator wants of each, and what follows from both.
 
-Hard state, mirrored from the catalog: id, name, last host, wish. Soft state: all the rest, learned from registrations and
-heartbeats.
+Hard state, mirrored from the catalog: id, name, last host, wish. Soft state: all the rest, learned from registrations
+and heartbeats.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ ROLE_OF: dict[NodeState, Role] = {
 READ_ORDER: dict[NodeState, int] = {"up": 0, "suspect": 1, "draining": 2, "drained": 2, "down": 3, "failed": 3}
 
 RATE_WINDOW_MS = 5_000
+NO_USAGE = DiskUsage(0, 0, "")
+"""Of a node not heard of yet."""
 SUPERSEDED_MAX = 16
 """Former incarnations of a node that are remembered, to tell them to give up."""
 
@@ -79,7 +81,8 @@ assert set(STATE_OF.values()) | {"drained"} == set(NODE_STATES) == set(ROLE_OF) 
 
 @dataclass
 class Session:
-    """What one incarnation of a storage node and this NameNode have told each other. A registration starts a new one."""
+    """What one incarnation of a storage node and this NameNode have told each other. A registration starts a new
+    one."""
 
     sequence: int = -1
     """Of the last heartbeat whose changes were applied."""
@@ -124,12 +127,13 @@ class Member:
     pid: int = 0
     directory: str = ""
     registered_ms: int = 0
-    usage: DiskUsage = DiskUsage(0, 0, "")
+    usage: DiskUsage = NO_USAGE
     session: Session = field(default_factory=Session)
     copying: int = 0
     corrupt: int = 0
     promised_bytes: int = 0
-    """Sent its way since its last heartbeat, and before that one: `promised_before_bytes`. Its own figures may lack them."""
+    """Sent its way since its last heartbeat, and before that one: `promised_before_bytes`. Its own figures may lack
+    them."""
     promised_before_bytes: int = 0
     counters: deque[tuple[int, int, int]] = field(default_factory=deque)
     """Time, bytes read, bytes written: the heartbeats of the last seconds."""

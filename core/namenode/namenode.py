@@ -1,7 +1,7 @@
 """The NameNode: knows every artifact, every chunk and every storage node, and calls none of them.
 
-A plain synchronous object: what it returns is all it does to the world. Time is passed in with each call, and each call first
-lets time take its effect, so there is no timer. The calls of one NameNode come one after the other.
+A plain synchronous object: what it returns is all it does to the world. Time is passed in with each call, and each
+call first lets time take its effect, so there is no timer. The calls of one NameNode come one after the other.
 """
 
 from __future__ import annotations
@@ -161,8 +161,8 @@ class NameNode:
             return result
         if state.catalog.live(name) is not None:
             raise ArtifactExists(
-                f"An artifact named {quoted(name)} exists now, so the deleted one can't come back under that name; delete it"
-                " first.",
+                f"An artifact named {quoted(name)} exists now, so the deleted one can't come back under that name;"
+                " delete it first.",
                 name=name,
             )
         artifact = state.catalog.deleted_last(name)

@@ -33,9 +33,9 @@ def choose_targets(
 ) -> list[str]:
     """Ids of up to `count` different candidates with room for `size_bytes`.
 
-    Each goes to a host with the fewest replicas so far; `held_hosts` names the host of every replica there is. On the hosts
-    that are equal in this, two candidates are drawn and the emptier one is taken: that evens out fullness almost as well as
-    always taking the emptiest, without sending every chunk to a node that has just joined.
+    Each goes to a host with the fewest replicas so far; `held_hosts` names the host of every replica there is. On the
+    hosts that are equal in this, two candidates are drawn and the emptier one is taken: that evens out fullness
+    almost as well as always taking the emptiest, without sending every chunk to a node that has just joined.
     """
     replicas_on = Counter(held_hosts)
     open_candidates = [candidate for candidate in candidates if candidate.free_bytes >= size_bytes]

@@ -32,7 +32,7 @@ WORST_FIRST: tuple[Health, ...] = ("lost", "at_risk", "under")
 
 HEALTH_AGE_MS = 1_000
 SHORT_CHUNKS_PER_MS = 100
-"""Health of artifacts is looked up again after a second, and a millisecond more for so many chunks that are not well."""
+"""Health of artifacts is looked up again after a second, and a millisecond more for so many unhealthy chunks."""
 
 NODE_ARTIFACTS_MAX = 1_000
 

@@ -15,8 +15,8 @@ from core.namenode.membership import Role
 from core.namenode.shortqueue import ShortQueue
 
 ReplicaState = Literal["reported", "claimed", "deleting"]
-"""reported: the node says so. claimed: a client says the node confirmed it. deleting: to be deleted, counts no more; it stays
-so until the node says it is gone, since an order that was sent can't be taken back."""
+"""reported: the node says so. claimed: a client says the node confirmed it. deleting: to be deleted, counts no more;
+it stays so until the node says it is gone, since an order that was sent can't be taken back."""
 
 CLAIM_MS = 60_000
 """A claim that the node itself has not confirmed for this long is dropped."""

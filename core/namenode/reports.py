@@ -1,7 +1,7 @@
 """What storage nodes say, and what they are told in reply: registrations, heartbeats, full reports.
 
-Calls can be lost, doubled or late. Changes are applied once, by incarnation and sequence number; whatever still went wrong
-shows in the inventory's digest, and a full report puts it right.
+Calls can be lost, doubled or late. Changes are applied once, by incarnation and sequence number; whatever still went
+wrong shows in the inventory's digest, and a full report puts it right.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ class Reports:
         if theirs and theirs != ours:
             raise self._refuse(
                 registration,
-                f"The storage directory {registration.directory} on {registration.host} belongs to cluster {theirs[:8]}, and this"
-                f" is cluster {ours[:8]}; start it with its own cluster, or give this node an empty directory.",
+                f"The storage directory {registration.directory} on {registration.host} belongs to cluster"
+                f" {theirs[:8]}, and this is cluster {ours[:8]}; start it with its own cluster, or"
+                " give this node an empty directory.",
             )
 
     def _check_single(self, member: Member, registration: Registration) -> None:
@@ -71,15 +72,16 @@ class Reports:
         if registration.incarnation in member.superseded:
             raise self._refuse(
                 registration,
-                f"Storage node {member.name} is served by a newer process now; this one on {registration.host} must end.",
+                f"Storage node {member.name} is served by a newer process now;"
+                f" this one on {registration.host} must end.",
             )
         here = (registration.host, registration.directory)
         if member.incarnation and member.liveness == "up" and here != (member.host, member.directory):
             raise self._refuse(
                 registration,
-                f"The storage directory {registration.directory} on {registration.host} is a copy of that of {member.name}"
-                f" ({member.directory} on {member.host}), which is up; empty the copy to make a new node of it, or stop the"
-                " other one first.",
+                f"The storage directory {registration.directory} on {registration.host} is a copy of that of"
+                f" {member.name} ({member.directory} on {member.host}), which is up; empty the copy to make a new node"
+                " of it, or stop the other one first.",
             )
 
     def _refuse(self, registration: Registration, sentence: str) -> DirectoryFailure:
@@ -181,7 +183,7 @@ class Reports:
         )
 
     def _check_inventory(self, member: Member, heartbeat: Heartbeat) -> None:
-        """Compare what the node holds with what is known of it; ask for a full report if that differs, or nothing is known."""
+        """Compare what the node holds with what is known of it; ask for a full report if the two differ."""
         session, now_ms = member.session, self._state.now_ms
         if session.asked_ms is not None:
             if now_ms - session.asked_ms >= REPORT_WAIT_MS:
@@ -217,7 +219,7 @@ class Reports:
             self._take_over(member)
 
     def _take_over(self, member: Member) -> None:
-        """A report is complete: it replaces what was believed, but for changes that were told while it was on its way."""
+        """A report is complete: it replaces what was believed, but for what heartbeats told while it was coming."""
         state, session = self._state, member.session
         held = {key.id: key for page in sorted(session.pages) for key in session.pages[page]}
         for chunk_id, key in session.changes.items():

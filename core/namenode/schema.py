@@ -34,8 +34,8 @@ CREATE TABLE versions (
     PRIMARY KEY (artifact, version)
 ) WITHOUT ROWID;
 
--- Every chunk that some version counts, in the trash or not. `refs` is the number of entries in chunk lists that name it,
--- `wanted` the largest replication of the versions they belong to.
+-- Every chunk that some version counts, in the trash or not. `refs` is the number of entries in chunk lists that name
+-- it, `wanted` the largest replication of the versions they belong to.
 CREATE TABLE chunks (
     id BLOB PRIMARY KEY,
     size_bytes INTEGER NOT NULL,

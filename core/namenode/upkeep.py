@@ -153,7 +153,7 @@ class Upkeep:
                 state.catalog.apply(edits.ForgetOperations(before_ms))
             self._read_only_told = False
         except ReadOnly as error:
-            # Not the fault of the call that came along just now, which may well be a read: told of once, tried again later.
+            # Not the fault of the call that came along just now, which may well be a read: tell of it, try later.
             if not self._read_only_told:
                 self._tell("error", str(error))
             self._read_only_told = True

@@ -1,6 +1,6 @@
 """Writing: begin, allocate, commit, abandon.
 
-This is where a version is acknowledged, so this is where it is checked that enough storage nodes have every chunk of it.
+This is where a version is acknowledged, so this is where it is checked that enough storage nodes have every chunk.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ class Uploads:
             return config.replication if artifact is None else self._state.catalog.newest(artifact).replication
         if not 1 <= request.replication <= config.replication_max:
             raise InvalidRequest(
-                f"A replication of {request.replication} is not possible; choose one from 1 to {config.replication_max}.",
+                f"A replication of {request.replication} is not possible; choose one from 1 to"
+                f" {config.replication_max}.",
                 replication=request.replication,
             )
         return request.replication
@@ -122,7 +123,8 @@ class Uploads:
             else f"none of the {len(state.members)} storage nodes is"
         )
         raise NotEnoughNodes(
-            f"Nothing can be stored: {whole} up ({listed(self._refusals(0, ()))}). Recover or restart one and try again."
+            f"Nothing can be stored: {whole} up ({listed(self._refusals(0, ()))}). Recover or restart one and try"
+            " again."
         )
 
     def _check_size(self, request: BeginRequest, chunk_size_bytes: int, replication: int) -> None:
@@ -149,8 +151,8 @@ class Uploads:
         if size_bytes * copies > free_bytes:
             raise NotEnoughSpace(
                 f"{counted(copies, 'copy', 'copies')} of {quoted(request.name)} need {sized(size_bytes * copies)}"
-                f" and the storage nodes that are up have {sized(free_bytes)} free; free space, add storage nodes or ask for"
-                " fewer copies.",
+                f" and the storage nodes that are up have {sized(free_bytes)} free; free space, add storage nodes"
+                " or ask for fewer copies.",
                 needed_bytes=size_bytes * copies,
                 free_bytes=free_bytes,
             )
@@ -164,8 +166,8 @@ class Uploads:
         if upload is None:
             if state.leases.is_over(lease, state.now_ms) or state.catalog.result_of(lease.id) is not None:
                 raise LeaseExpired(
-                    f"The {lease.mode} of {quoted(lease.name)} was idle for more than {seconds(state.config.lease_ms)} or has"
-                    " ended; start it again.",
+                    f"The {lease.mode} of {quoted(lease.name)} was idle for more than"
+                    f" {seconds(state.config.lease_ms)} or has ended; start it again.",
                     name=lease.name,
                 )
             upload = state.leases.open(lease, adopted=True)
@@ -202,7 +204,8 @@ class Uploads:
         allocations = tuple(self._allocate(upload, key, excluded) for key in chunks)
         if len(upload.pins) > self._state.config.chunks_per_version_max:
             raise InvalidRequest(
-                f"{quoted(lease.name)} has more than {self._state.config.chunks_per_version_max} chunks; use larger chunks."
+                f"{quoted(lease.name)} has more than {self._state.config.chunks_per_version_max} chunks; use larger"
+                " chunks."
             )
         return Allocations(upload.lease, allocations, tuple(self._small_cluster_warnings(lease.replication)))
 
@@ -230,7 +233,7 @@ class Uploads:
         return Allocation(key, False, tuple(state.members[node_id].ref for node_id in chosen), quorum)
 
     def _quorum(self, replication: int) -> int:
-        """Replicas that must be on disk before a version is acknowledged; fewer when the cluster itself is too small."""
+        """Replicas that must be on disk before a version is acknowledged; fewer when the cluster is too small."""
         members = self._state.members
         if len(members.usable()) >= replication:
             return write_quorum(replication)
@@ -261,14 +264,14 @@ class Uploads:
         full = sum(1 for member in up if candidates[member.id].free_bytes < chunk.size_bytes)
         if len(up) >= quorum and full:
             return NotEnoughSpace(
-                f"Only {len(up) - full} of the {quorum} storage nodes needed have room for a chunk of {sized(chunk.size_bytes)}:"
-                f" {refusals}. Free space or add storage nodes.",
+                f"Only {len(up) - full} of the {quorum} storage nodes needed have room for a chunk of"
+                f" {sized(chunk.size_bytes)}: {refusals}. Free space or add storage nodes.",
                 needed_bytes=chunk.size_bytes * quorum,
                 free_bytes=state.members.free_bytes(up),
             )
         return NotEnoughNodes(
-            f"A chunk must be on {counted(quorum, 'storage node')} to be safe, and {len(up) - full} can take it: {refusals}."
-            " Recover or add storage nodes and try again.",
+            f"A chunk must be on {counted(quorum, 'storage node')} to be safe, and {len(up) - full} can take it:"
+            f" {refusals}. Recover or add storage nodes and try again.",
             needed=quorum,
         )
 
@@ -389,13 +392,14 @@ class Uploads:
         chunks = f"{lacking} of {counted(len(request.chunks), 'chunk')} of {quoted(request.lease.name)}"
         if state.safe_mode:
             return NotReady(
-                f"The NameNode has just started and does not yet know of enough replicas of {chunks}; try again in a few seconds."
+                f"The NameNode has just started and does not yet know of enough replicas of {chunks}; try again in"
+                " a few seconds."
             )
         refusals = self._refusals(0, ())
         why = f" ({listed(refusals)})" if refusals else ""
         return NotEnoughNodes(
-            f"{chunks} {'is' if lacking == 1 else 'are'} on fewer than {quorum} storage nodes that are up{why}, so nothing was"
-            " published. Recover or add storage nodes and try again.",
+            f"{chunks} {'is' if lacking == 1 else 'are'} on fewer than {quorum} storage nodes that are up{why}, so"
+            " nothing was published. Recover or add storage nodes and try again.",
             lacking=lacking,
             needed=quorum,
         )

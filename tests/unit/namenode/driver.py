@@ -165,6 +165,8 @@ class Driver:
         self.catalog = Catalog.open(directory, CLUSTER_ID)
         self.namenode = NameNode(self.catalog, self.config, random.Random(seed), self.now_ms)
         self.nodes: dict[str, FakeNode] = {}
+        self.ignored: tuple[type, ...] = ()
+        """Commands that storage nodes hear and do not obey."""
         self._ids = count(1)
         for _ in range(nodes):
             self.add_node()
@@ -190,6 +192,12 @@ class Driver:
 
     def close(self) -> None:
         self.catalog.close()
+
+    def told(self, *kinds: type) -> list[tuple[str, object]]:
+        """Commands of these kinds that arrived, with the node they arrived at."""
+        return [
+            (node.id, command) for node in self.nodes.values() for command in node.told if isinstance(command, kinds)
+        ]
 
     def run(self, duration_ms: int, step_ms: int = 1000) -> None:
         for _ in range(duration_ms // step_ms):
@@ -222,6 +230,8 @@ class Driver:
 
     def obey(self, node: FakeNode, command: object) -> None:
         node.told.append(command)
+        if isinstance(command, self.ignored):
+            return
         if isinstance(command, SendFullReport):
             for page in node.pages():
                 self.namenode.full_report(self.now_ms, page)

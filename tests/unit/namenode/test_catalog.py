@@ -32,7 +32,8 @@ def chunks(*contents: bytes) -> tuple[ChunkKey, ...]:
 def publish(
     operation: str, artifact: int, name: str, version: int, keys: tuple[ChunkKey, ...], replication: int = 3
 ) -> edits.PublishVersion:
-    made = Version(name, version, sum(key.size_bytes for key in keys), len(keys), 4, replication, "digest", 1000 + version)
+    size_bytes = sum(key.size_bytes for key in keys)
+    made = Version(name, version, size_bytes, len(keys), 4, replication, "digest", 1000 + version)
     return edits.PublishVersion(operation, artifact, made, keys, replace(made, warnings=("only 2 of 3 copies",)))
 
 
@@ -215,7 +216,10 @@ def test_nodes_and_wishes_are_kept(catalog: Catalog) -> None:
     catalog.apply(edits.JoinNode("id-2", "sn-02", "host-2", 1000))
     catalog.apply(edits.MoveNode("id-1", "host-9"))
     catalog.apply(edits.SetWish("op-1", "id-2", "failed", 2000))
-    assert catalog.nodes() == [KnownNode("id-1", "sn-01", "host-9", "none"), KnownNode("id-2", "sn-02", "host-2", "failed")]
+    assert catalog.nodes() == [
+        KnownNode("id-1", "sn-01", "host-9", "none"),
+        KnownNode("id-2", "sn-02", "host-2", "failed"),
+    ]
     assert catalog.result_of("op-1") == "id-2"
 
 

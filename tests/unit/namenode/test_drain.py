@@ -60,7 +60,7 @@ def test_undraining_trims_what_was_copied_meanwhile(driver: Driver) -> None:
     driver.namenode.set_wish(driver.now_ms, "op-undrain", "sn-01", "none")
     driver.run(10_000)
     assert driver.replicas("a") == [3] * 6
-    assert any(isinstance(command, DeleteChunk) for node in driver.nodes.values() for command in node.told)
+    assert driver.told(DeleteChunk)
 
 
 def test_the_wish_outlives_a_restart_of_the_namenode(driver: Driver) -> None:

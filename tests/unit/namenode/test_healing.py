@@ -60,7 +60,7 @@ def test_a_restart_of_a_process_moves_nothing(driver: Driver) -> None:
     driver.run(2_000)
     driver[1].start()
     driver.run(5_000)
-    assert not any(isinstance(command, CopyChunk | DeleteChunk) for node in driver.nodes.values() for command in node.told)
+    assert not driver.told(CopyChunk, DeleteChunk)
 
 
 def test_the_most_endangered_chunk_is_copied_first(make_driver: MakeDriver) -> None:
@@ -151,11 +151,10 @@ def test_a_copy_that_is_never_confirmed_is_ordered_anew_after_its_time(make_driv
     holders = driver.holders(chunk_id)
     driver.nodes[holders[0]].kill()
     deaf = [node for node in driver.nodes.values() if node.id not in holders]
-    obey = driver.obey
-    driver.obey = lambda node, command: None if isinstance(command, CopyChunk) else obey(node, command)  # type: ignore[method-assign]
+    driver.ignored = (CopyChunk,)
     driver.run(15_000)
     assert driver.namenode.status(driver.now_ms).healing == 1
-    driver.obey = obey  # type: ignore[method-assign]
+    driver.ignored = ()
     driver.run(40_000)
     assert driver.replicas("a") == [3]
     assert sum(chunk_id in node.chunks for node in deaf) == 1
@@ -201,7 +200,7 @@ def test_surplus_waits_while_a_holder_is_uncertain(driver: Driver) -> None:
     for node in driver.nodes.values():
         node.store(key_of(b"once"))
     driver.run(3_000)
-    assert not any(isinstance(command, DeleteChunk) for node in driver.nodes.values() for command in node.told)
+    assert not driver.told(DeleteChunk)
 
 
 def test_a_delete_is_sent_until_it_is_confirmed_and_counts_at_once(driver: Driver) -> None:
@@ -210,16 +209,15 @@ def test_a_delete_is_sent_until_it_is_confirmed_and_counts_at_once(driver: Drive
     for node in driver.nodes.values():
         node.store(key_of(b"once"))
     driver.run(1_000)
-    deaf = driver.obey
-    orders: list[str] = []
-    driver.obey = lambda node, command: orders.append(node.id) if isinstance(command, DeleteChunk) else deaf(node, command)  # type: ignore[method-assign]
+    driver.ignored = (DeleteChunk,)
     driver.run(5_000)
+    orders = [node_id for node_id, _ in driver.told(DeleteChunk)]
     assert len(orders) >= 4
     assert len(set(orders)) == 1, "one replica is surplus, and only one is ordered to go"
     (chunk,) = driver.namenode.info(driver.now_ms, "a", None).chunks
     assert len(chunk.replicas) == 3
     assert orders[0] not in chunk.replicas
-    driver.obey = deaf  # type: ignore[method-assign]
+    driver.ignored = ()
     driver.run(3_000)
     assert driver.replicas("a") == [3]
 
@@ -229,13 +227,12 @@ def test_a_new_process_is_not_told_of_its_predecessors_deletes_before_it_reporte
     driver.run(2_000)
     for node in driver.nodes.values():
         node.store(key_of(b"once"))
-    obey = driver.obey
-    driver.obey = lambda node, command: None if isinstance(command, DeleteChunk) else obey(node, command)  # type: ignore[method-assign]
+    driver.ignored = (DeleteChunk,)
     driver.run(4_000)
     for node in driver.nodes.values():
         node.kill()
         node.start()
-    driver.obey = obey  # type: ignore[method-assign]
+    driver.ignored = ()
     driver.run(10_000)
     assert driver.replicas("a") == [3]
 
@@ -340,7 +337,7 @@ def test_healing_waits_when_many_vanish_together_and_says_why(make_driver: MakeD
     status = driver.namenode.status(driver.now_ms)
     assert "2 of 5 storage nodes vanished together" in status.healing_waits
     assert status.healing == 0
-    assert not any(isinstance(command, CopyChunk) for node in driver.nodes.values() for command in node.told)
+    assert not driver.told(CopyChunk)
     driver.run(120_000)
     assert driver.namenode.status(driver.now_ms).healing_waits == ""
     assert driver.replicas("a") == [3] * 6
@@ -378,4 +375,4 @@ def test_a_delete_never_relies_on_a_node_that_does_not_count(driver: Driver, wis
         node.store(key_of(b"once"))
     driver.namenode.set_wish(driver.now_ms, "op-wish", driver.holders(chunk_id)[0], wish)  # type: ignore[arg-type]
     driver.run(5_000)
-    assert not any(isinstance(command, DeleteChunk) for node in driver.nodes.values() for command in node.told)
+    assert not driver.told(DeleteChunk)

@@ -9,14 +9,19 @@ from core.namenode.names import check_name, matcher, similar_names
 from core.namenode.words import counted, listed, quoted, sized
 
 
-@pytest.mark.parametrize("name", ["a", "x" * 1024, "mit Leerzeichen", "日本語", "[bold]name[/]", "-v", "../etc", "e\u0301", "🦆"])
+@pytest.mark.parametrize(
+    "name", ["a", "x" * 1024, "mit Leerzeichen", "日本語", "[bold]name[/]", "-v", "../etc", "e\u0301", "🦆"]
+)
 def test_names_that_are_allowed(name: str) -> None:
     check_name(name, 1024)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["", "x" * 1025, "a\nb", "a\tb", "\x1b[31m", "a\x00", "\x7f", "\x85", "a\u2028b", "a\u2029b", "\udc80", " a", "a ", "\u3000a"],
+    [
+        *("", "x" * 1025, "a\nb", "a\tb", "\x1b[31m", "a\x00", "\x7f", "\x85"),
+        *("a\u2028b", "a\u2029b", "\udc80", " a", "a ", "\u3000a"),
+    ],
 )
 def test_names_that_are_refused(name: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
@@ -54,7 +59,8 @@ def test_filters(pattern: str, name: str, matches: bool) -> None:
 def test_words() -> None:
     assert quoted("\x1b[0m\u202e") == "'\\x1b[0m\\u202e'"
     assert len(quoted("x" * 1000)) < 100
-    assert [counted(1, "chunk"), counted(2, "chunk"), counted(2, "copy", "copies")] == ["1 chunk", "2 chunks", "2 copies"]
+    assert [counted(1, "chunk"), counted(2, "chunk")] == ["1 chunk", "2 chunks"]
+    assert counted(2, "copy", "copies") == "2 copies"
     assert [sized(0), sized(1536), sized(3 * 1024**4)] == ["0 B", "1.5 KiB", "3.0 TiB"]
     assert [listed([]), listed(["a"]), listed(["a", "b", "c"])] == ["", "a", "a, b and c"]
     assert listed(["a", "b", "c"], 2) == "a, b and 1 more"

@@ -26,7 +26,7 @@ HELD = st.lists(st.sampled_from(HOSTS), max_size=4)
 
 
 def best_spread(candidates: list[Candidate], count: int, size_bytes: int, held: list[str]) -> list[int]:
-    """The oracle: the most even way there is to put `count` replicas on hosts, one by one onto the least loaded host."""
+    """The oracle: the most even way to put `count` replicas on hosts, one by one onto the least loaded host."""
     room = Counter(candidate.host for candidate in candidates if candidate.free_bytes >= size_bytes)
     load = Counter(held)
     for _ in range(min(count, room.total())):

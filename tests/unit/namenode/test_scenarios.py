@@ -1,4 +1,4 @@
-"""Whole lives of clusters, by seed: faults of every kind within what is promised, then calm, and everything must be there."""
+"""Whole lives of clusters, by seed: faults within what is promised, then calm, and everything must be there."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ STEPS = 150
 
 
 class Life:
-    """One cluster's life: nodes killed and hung, heartbeats lost and doubled, the NameNode restarted, while clients work.
+    """A cluster's life: nodes killed and hung, heartbeats lost and doubled, the NameNode restarted, while clients work.
 
-    Disks are lost and replicas spoiled only while every chunk has all its replicas: more is not promised to be survived.
+    Disks are lost and replicas spoiled only while every chunk has all its replicas: to survive more is not promised.
     """
 
     def __init__(self, directory: Path, seed: int) -> None:
