@@ -218,7 +218,8 @@ class StorageNodeActor:
         if not reply.known:
             self._register()
             return
-        node.confirmed(heartbeat.sequence)
+        if reply.epoch >= node.epoch:
+            node.confirmed(heartbeat.sequence)
         for command in node.obey(reply):
             self._carry_out(command)
 
@@ -264,6 +265,8 @@ class StorageNodeActor:
             scrubber.start_round()
             while scrubber.step():
                 time.sleep(self._config.chunk_size_bytes / SCRUB_BYTES_PER_S)
+        except StorageNodeError as error:
+            log.warning("the scrub stopped: %s", error)
         finally:
             self._scrubbing.release()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from core.config import Config
 from core.errors import ClusterUnreachable, DameError, NodeNotServing, NotReady
@@ -199,7 +199,7 @@ class NameNodeProxy:
         attempts = Retrying(
             retry=retry_if_exception_type((ClusterUnreachable, NotReady)),
             stop=stop_after_delay(budget_ms / 1000),
-            wait=wait_exponential_jitter(initial=0.05, max=1.0, jitter=0.05),
+            wait=wait_random_exponential(multiplier=0.05, max=1.0),
             reraise=True,
         )
         return attempts(ask_namenode, method, *arguments, timeout_ms=self._timeout_ms(method))

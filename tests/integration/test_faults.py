@@ -41,7 +41,7 @@ def test_a_killed_storage_node_comes_back_with_its_replicas(healthy: ArtifactSto
     victim = healthy.nodes()[0]
     os.kill(victim.pid, signal.SIGKILL)
     assert healthy.get("survives-storage") == data
-    back = eventually(lambda: next(node for node in healthy.nodes() if node.id == victim.id and node.pid != victim.pid))
+    back = eventually(lambda: next((n for n in healthy.nodes() if n.id == victim.id and n.pid != victim.pid), None))
     assert back.name == victim.name
     eventually(lambda: is_whole(healthy))
 

@@ -59,6 +59,7 @@ def test_a_corrupt_replica_is_quarantined_and_healed(store: ArtifactStore, clust
 
 def test_with_every_replica_out_of_reach_the_error_says_which_nodes(store: ArtifactStore, cluster: Cluster) -> None:
     store.upload("a", b"12345678")
+    cluster.advance(2_000)
     for endpoint in list(cluster.nodes):
         cluster.kill(endpoint)
     with pytest.raises(ContentLost, match=r"(?s)could not be read.*sn-0"):
