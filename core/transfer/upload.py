@@ -129,11 +129,18 @@ class Upload:
         window_bytes = self._config.transfer_window_chunks * self._config.chunk_size_bytes
         return max(2, min(self._config.transfer_batch_chunks, window_bytes // self._lease.chunk_size_bytes))
 
+    @property
+    def _batch(self) -> int:
+        """Chunks read before any of them is sent. A pipe may stall, so what came through it is sent soon."""
+        if self._source.size_bytes is not None:
+            return self._window
+        return max(1, self._config.chunk_size_bytes // self._lease.chunk_size_bytes)
+
     def _transfer(self) -> None:
         while not self._exhausted or self._active:
             self._stop_if_cancelled()
             if not self._exhausted and len(self._active) <= self._window // 2:
-                self._start(self._read_ahead(self._window - len(self._active)))
+                self._start(self._read_ahead(min(self._batch, self._window - len(self._active))))
             self._wait()
 
     def _read_ahead(self, count: int) -> list[tuple[ChunkKey, memoryview]]:

@@ -26,9 +26,10 @@ def serve() -> None:
     # Ray's own processes write to our stdout; answers go where they can't.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    from ray.cluster_utils import Cluster
+    from core.cluster import RAY_ENVIRONMENT
 
-    import core.cluster  # noqa: F401 - sets Ray's environment before Ray is imported
+    os.environ.update(RAY_ENVIRONMENT)  # Ray reads it when it is imported
+    from ray.cluster_utils import Cluster
 
     client_port = free_port()
     common: dict[str, Any] = {

@@ -5,23 +5,43 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import Up, dame, dame_json, eventually, processes_using
+from tests.integration.processes import ROOT, Up, dame, dame_json, eventually, processes_using
 
 pytestmark = pytest.mark.ray
 
+StartUp = Callable[..., Up]
 
-def test_everything_is_back_after_a_stop_and_after_a_kill(tmp_path: Path) -> None:
+
+@pytest.fixture
+def start_up() -> Iterator[StartUp]:
+    """Starts `main.py up`; what still runs at the end of the test is killed."""
+    started: list[Up] = []
+
+    def start(data_dir: Path, *options: str) -> Up:
+        started.append(Up(data_dir, *options))
+        return started[-1]
+
+    yield start
+    for up in started:
+        if up.process.poll() is None:
+            up.kill()
+
+
+def test_everything_is_back_after_a_stop_and_after_a_kill(tmp_path: Path, start_up: StartUp) -> None:
     directory = tmp_path / "data"
     binary = bytes(range(256)) * 5000
     source = tmp_path / "source"
     source.write_bytes(binary)
 
-    up = Up(directory, "--nodes", "3")
+    up = start_up(directory, "--nodes", "3")
     assert dame_json("upload", "text", "hello", data_dir=directory)["version"] == 1
     assert (
         dame_json("upload", "binary", "--file", str(source), "--chunk-size", "100000", data_dir=directory)["chunks"]
@@ -31,12 +51,12 @@ def test_everything_is_back_after_a_stop_and_after_a_kill(tmp_path: Path) -> Non
     assert up.stop() == 0
     eventually(lambda: not processes_using(directory), timeout_s=20)
 
-    up = Up(directory)
+    up = start_up(directory)
     assert dame_json("status", data_dir=directory)["nodes"]["up"] == 3, "as many nodes as there are directories"
     assert dame("get", "binary", data_dir=directory).stdout == binary
     up.kill()
 
-    up = Up(directory)
+    up = start_up(directory)
     assert dame("get", "text", "--version", "1", data_dir=directory).stdout == b"hello"
     assert dame("get", "text", data_dir=directory).stdout == b"hello again"
     assert [row["name"] for row in dame_json("list", data_dir=directory)] == ["binary", "text"]
@@ -68,14 +88,9 @@ def test_one_node_is_a_cluster_with_a_warning(tmp_path: Path) -> None:
     assert dame("get", "greedy", data_dir=tmp_path / "data").returncode == 1
 
 
-def test_a_cancelled_upload_leaves_nothing(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    from tests.integration.processes import ROOT
-
+def test_a_cancelled_upload_leaves_nothing(tmp_path: Path, start_up: StartUp) -> None:
     directory = tmp_path / "data"
-    up = Up(directory, "--nodes", "3")
+    up = start_up(directory, "--nodes", "3")
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "main.py"), "--data-dir", str(directory), "upload", "never", "--file", "-"],
         stdin=subprocess.PIPE,
