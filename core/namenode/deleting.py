@@ -53,7 +53,8 @@ class Deleter:
         if chunk.pins or chunk.copies:
             return None
         holders = [self._members[node_id] for node_id in self._redundancy.holders(chunk, ("counts",))]
-        if len(holders) <= chunk.wanted or not all(self._is_certain(chunk, member) for member in holders):
+        assert len(holders) > chunk.wanted > 0
+        if not all(self._is_certain(chunk, member) for member in holders):
             return None
         on_host = Counter(member.host for member in holders)
         return max(holders, key=lambda member: (on_host[member.host], _fullness(member), member.id))

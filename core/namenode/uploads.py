@@ -6,8 +6,8 @@ This is where a version is acknowledged, so this is where it is checked that eno
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from core.config import write_quorum
 from core.errors import (
@@ -39,6 +39,16 @@ from core.namenode.state import State
 from core.namenode.words import counted, listed, quoted, seconds, sized
 
 _CHUNK_ID = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is known of the replicas of a version that is about to be published."""
+
+    fewest: int
+    """Replicas of the chunk that has the fewest."""
+    claims: dict[str, list[str]]
+    """By chunk, the nodes whose confirmation to the client is believed."""
 
 
 class Uploads:
@@ -301,17 +311,17 @@ class Uploads:
         upload = self._hold(lease)
         artifact = self._check_mode(lease.name, lease.mode)
         self._check_list(request)
-        fewest = self._check_stored(upload, request)
+        stored = self._check_stored(upload, request)
         version = self._version(request, artifact)
         edit = edits.PublishVersion(
             operation=lease.id,
             artifact=state.catalog.free_number() if artifact is None else artifact,
             version=version,
             chunks=tuple(stored.chunk for stored in request.chunks),
-            result=replace(version, warnings=tuple(self._commit_warnings(lease.replication, fewest))),
+            result=replace(version, warnings=tuple(self._commit_warnings(lease.replication, stored.fewest))),
         )
         state.catalog.apply(edit)
-        self._publish(request, edit.result)
+        self._publish(request, edit.result, stored)
         return edit.result
 
     def _version(self, request: CommitRequest, artifact: int | None) -> Version:
@@ -327,15 +337,14 @@ class Uploads:
             created_ms=self._state.now_ms,
         )
 
-    def _publish(self, request: CommitRequest, version: Version) -> None:
+    def _publish(self, request: CommitRequest, version: Version, stored: Stored) -> None:
         """The version is durable: let the soft state follow."""
         state = self._state
-        for stored in request.chunks:
-            chunk = state.redundancy.chunks[stored.chunk.id]
-            for node_id in self._credible(chunk, stored.nodes):
-                state.redundancy.claim(node_id, chunk.id)
-            if chunk.wanted < version.replication:
-                state.redundancy.need(stored.chunk, version.replication)
+        for chunk_id, node_ids in stored.claims.items():
+            for node_id in node_ids:
+                state.redundancy.claim(node_id, chunk_id)
+            chunk = state.redundancy.chunks[chunk_id]
+            state.redundancy.need(chunk.key, max(chunk.wanted, version.replication))
         self.release(request.lease.id)
         done = "uploaded" if request.lease.mode == "upload" else f"updated to version {version.version}"
         state.events.record(
@@ -358,25 +367,30 @@ class Uploads:
         if sum(chunk.size_bytes for chunk in chunks) != request.size_bytes:
             raise InvalidRequest(f"The chunks of {name} do not add up to {request.size_bytes} bytes; upload it again.")
 
-    def _check_stored(self, upload: Upload, request: CommitRequest) -> int:
-        """The promise "acknowledged means durable" is kept here. Answers the fewest replicas any chunk has."""
-        claims: dict[ChunkKey, dict[str, None]] = {}
+    def _check_stored(self, upload: Upload, request: CommitRequest) -> Stored:
+        """The promise "acknowledged means durable" is kept here."""
+        told: dict[ChunkKey, dict[str, None]] = {}
         for stored in request.chunks:
-            claims.setdefault(stored.chunk, {}).update(dict.fromkeys(stored.nodes))
+            told.setdefault(stored.chunk, {}).update(dict.fromkeys(stored.nodes))
         quorum = self._quorum(upload.lease.replication)
-        fewest, lacking = upload.lease.replication, 0
-        for key, nodes in claims.items():
+        fewest, lacking, claims = upload.lease.replication, 0, {}
+        for key, nodes in told.items():
+            watched = key.id in upload.pins
             chunk = self._pin(upload, key)
-            holders = set(self._state.redundancy.holders(chunk, ("counts",)))
-            holders.update(self._credible(chunk, nodes))
+            claims[key.id] = self._credible(chunk, nodes, watched)
+            holders = {*self._state.redundancy.holders(chunk, ("counts",)), *claims[key.id]}
             fewest = min(fewest, len(holders))
             lacking += len(holders) < quorum
         if lacking:
-            raise self._not_durable(request, lacking, quorum)
-        return fewest
+            raise self._not_durable(request, lacking, quorum, upload.adopted)
+        return Stored(fewest, claims)
 
-    def _credible(self, chunk: Chunk, node_ids: Sequence[str] | dict[str, None]) -> list[str]:
-        """Of the nodes that confirmed a chunk to the client, those that count and have not lost it since."""
+    def _credible(self, chunk: Chunk, node_ids: Iterable[str], watched: bool) -> list[str]:
+        """Of the nodes that confirmed a chunk to the client, those that count and have not lost it since.
+
+        A chunk that this NameNode did not allocate was not watched: it was stored before this NameNode started, so a
+        node's report knows better than the client whether it is still there.
+        """
         state = self._state
         return [
             node_id
@@ -385,14 +399,15 @@ class Uploads:
             and member.role == "counts"
             and chunk.replicas.get(node_id) != "deleting"
             and state.redundancy.believes(node_id, chunk.id)
+            and (watched or not member.session.reported)
         ]
 
-    def _not_durable(self, request: CommitRequest, lacking: int, quorum: int) -> DameError:
+    def _not_durable(self, request: CommitRequest, lacking: int, quorum: int, adopted: bool) -> DameError:
         state = self._state
         chunks = f"{lacking} of {counted(len(request.chunks), 'chunk')} of {quoted(request.lease.name)}"
-        if state.safe_mode:
+        if state.safe_mode or adopted:
             return NotReady(
-                f"The NameNode has just started and does not yet know of enough replicas of {chunks}; try again in"
+                f"The NameNode was restarted and does not yet know of enough replicas of {chunks}; try again in"
                 " a few seconds."
             )
         refusals = self._refusals(0, ())

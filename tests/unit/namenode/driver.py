@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 from blake3 import blake3
 
@@ -37,6 +38,7 @@ from core.model import (
 from core.namenode import Catalog, NameNode
 
 MIB = 1024 * 1024
+Told = TypeVar("Told")
 CLUSTER_ID = "c1a5ce11-0000-4000-8000-000000000000"
 
 
@@ -193,7 +195,7 @@ class Driver:
     def close(self) -> None:
         self.catalog.close()
 
-    def told(self, *kinds: type) -> list[tuple[str, object]]:
+    def told(self, *kinds: type[Told]) -> list[tuple[str, Told]]:
         """Commands of these kinds that arrived, with the node they arrived at."""
         return [
             (node.id, command) for node in self.nodes.values() for command in node.told if isinstance(command, kinds)

@@ -72,3 +72,12 @@ def test_the_wish_outlives_a_restart_of_the_namenode(driver: Driver) -> None:
     assert state(driver, 1) == "draining", "not drained before the reports say so"
     driver.run(5_000)
     assert state(driver, 1) == "drained"
+
+
+def test_a_drained_node_that_is_wished_something_else_is_not_drained_any_more(driver: Driver) -> None:
+    driver.namenode.set_wish(driver.now_ms, "op-1", "sn-04", "draining")
+    driver.namenode.set_wish(driver.now_ms, "op-2", "sn-04", "none")
+    driver.put("a", TEXT, replication=4)
+    driver.run(2_000)
+    assert driver.namenode.set_wish(driver.now_ms, "op-3", "sn-04", "draining").state == "draining"
+    assert sum("sn-04 is drained" in text for text in driver.texts()) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.model import CopyChunk, DeleteChunk, ScrubAll
+from core.model import CopyChunk, DeleteChunk, ScrubAll, SendFullReport
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import Driver, key_of
 
@@ -235,6 +235,123 @@ def test_a_new_process_is_not_told_of_its_predecessors_deletes_before_it_reporte
     driver.ignored = ()
     driver.run(10_000)
     assert driver.replicas("a") == [3]
+
+
+def test_a_sent_delete_is_not_taken_back_but_one_still_unsent_is(driver: Driver) -> None:
+    driver.put("a", b"once", replication=1)
+    driver.run(2_000)
+    driver.ignored = (DeleteChunk,)
+    for node in driver.nodes.values():
+        node.store(key_of(b"once"))
+    while not driver.told(DeleteChunk):
+        driver.run(1_000)
+    told = {node_id for node_id, _ in driver.told(DeleteChunk)}
+    driver.now_ms += 1_000
+    driver.namenode.tick(driver.now_ms)
+    (chunk,) = driver.namenode.info(driver.now_ms, "a", None).chunks
+    assert len(chunk.replicas) < len(driver.nodes) - len(told), "one more delete is ordered and not yet sent"
+    lease = driver.begin("b", b"once")
+    driver.namenode.allocate(driver.now_ms, lease, [key_of(b"once")], [])
+    driver.namenode.check_invariants()
+    (chunk,) = driver.namenode.info(driver.now_ms, "a", None).chunks
+    assert set(chunk.replicas) == set(driver.nodes) - told
+
+
+def test_no_surplus_is_trimmed_while_an_upload_relies_on_it(driver: Driver) -> None:
+    driver.put("a", b"once", replication=1)
+    driver.run(2_000)
+    lease = driver.begin("b", b"once", replication=1)
+    driver.send(lease, b"once")
+    for node in driver.nodes.values():
+        node.store(key_of(b"once"))
+    driver.run(5_000)
+    assert not driver.told(DeleteChunk)
+    driver.namenode.abandon(driver.now_ms, lease)
+    driver.run(5_000)
+    assert driver.replicas("a") == [1]
+
+
+def test_a_replica_being_deleted_stays_so_through_a_report_of_the_same_process(driver: Driver) -> None:
+    driver.put("a", b"once")
+    driver.run(2_000)
+    for node in driver.nodes.values():
+        node.store(key_of(b"once"))
+    driver.ignored = (DeleteChunk,)
+    driver.run(4_000)
+    ((doomed, _), *_) = driver.told(DeleteChunk)
+    reports = driver.nodes[doomed].reports
+    driver.nodes[doomed].chunks[key_of(b"stray").id] = 5
+    driver.run(3_000)
+    assert driver.nodes[doomed].reports == reports + 1
+    (chunk,) = driver.namenode.info(driver.now_ms, "a", None).chunks
+    assert doomed not in chunk.replicas
+
+
+def test_a_new_process_starts_with_a_clean_slate(driver: Driver) -> None:
+    """No delete before its report; afterwards its replica counts again, if it is needed by then."""
+    driver.put("a", b"once")
+    driver.run(2_000)
+    for node in driver.nodes.values():
+        node.store(key_of(b"once"))
+    driver.ignored = (DeleteChunk,)
+    driver.run(4_000)
+    ((doomed, _), *_) = driver.told(DeleteChunk)
+    node = driver.nodes[doomed]
+    node.start()
+    driver.namenode.register(driver.now_ms, node.registration())
+    reply = driver.namenode.heartbeat(driver.now_ms, node.heartbeat())
+    assert not any(isinstance(command, DeleteChunk) for command in reply.commands)
+    next(other for other in driver.nodes.values() if other is not node).kill()
+    driver.run(1_000)
+    for page in node.pages():
+        driver.namenode.full_report(driver.now_ms, page)
+    (chunk,) = driver.namenode.info(driver.now_ms, "a", None).chunks
+    assert doomed in chunk.replicas
+
+
+def test_a_restarted_target_is_asked_again_at_once(make_driver: MakeDriver) -> None:
+    driver = make_driver(3)
+    driver.put("a", b"once", replication=2)
+    driver.run(2_000)
+    (chunk_id,) = driver.chunk_ids("a")
+    (spare,) = (node for node in driver.nodes.values() if chunk_id not in node.chunks)
+    driver.ignored = (CopyChunk,)
+    driver.nodes[driver.holders(chunk_id)[0]].kill()
+    driver.run(12_000)
+    assert driver.told(CopyChunk)
+    driver.ignored = ()
+    spare.start()
+    driver.run(5_000)
+    assert driver.replicas("a") == [2]
+
+
+def test_a_node_whose_inventory_is_unknown_is_not_copied_to(make_driver: MakeDriver) -> None:
+    driver = make_driver(3)
+    driver.put("a", b"once")
+    driver.run(2_000)
+    driver[1].kill()
+    driver.run(12_000)
+    driver.ignored = (SendFullReport,)
+    driver.add_node()
+    driver.run(5_000)
+    assert not driver.told(CopyChunk)
+    driver.ignored = ()
+    driver.run(12_000)
+    assert driver.replicas("a") == [3]
+
+
+def test_sources_are_tried_best_first(make_driver: MakeDriver) -> None:
+    driver = make_driver(5)
+    driver.put("a", bytes(range(80)))
+    driver.run(2_000)
+    driver[2].kill()
+    driver.run(4_000)
+    driver.namenode.set_wish(driver.now_ms, "op-drain", "sn-01", "draining")
+    driver.run(3_000)
+    order = {"sn-01": 2, "sn-02": 1, "sn-03": 0, "sn-04": 0, "sn-05": 0}
+    sources = [[order[ref.name] for ref in command.sources] for _, command in driver.told(CopyChunk)]
+    assert all(ranks == sorted(ranks) for ranks in sources)
+    assert any(len(set(ranks)) > 1 for ranks in sources)
 
 
 # --- Garbage --------------------------------------------------------------------------------------------------------

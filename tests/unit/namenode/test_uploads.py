@@ -19,7 +19,7 @@ from core.errors import (
     NotReady,
     ReadOnly,
 )
-from core.model import BeginRequest, ChunkKey, CommitRequest, StoredChunk
+from core.model import BeginRequest, ChunkKey, CommitRequest, DeleteChunk, StoredChunk
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import MIB, Driver, key_of, older
 
@@ -345,6 +345,20 @@ def test_a_confirmation_is_not_believed_after_the_node_lost_the_replica(driver: 
         driver.namenode.commit(driver.now_ms, request)
 
 
+def test_a_claim_is_dropped_when_its_node_goes_down(make_driver: MakeDriver) -> None:
+    driver = make_driver(3)
+    request = driver.send(driver.begin("a", b"once"), b"once")
+    liar = driver.nodes[request.chunks[0].nodes[0]]
+    liar.chunks.clear()
+    liar.received.clear()
+    driver.namenode.commit(driver.now_ms, request)
+    liar.serving = False
+    driver.run(12_000)
+    liar.serving = True
+    driver.run(5_000)
+    assert driver.replicas("a") == [3]
+
+
 def test_fewer_replicas_than_wanted_are_acknowledged_with_a_warning(driver: Driver) -> None:
     request = driver.send(driver.begin("a", b"once"), b"once")
     straggler = driver.nodes[request.chunks[0].nodes[2]]
@@ -431,6 +445,23 @@ def test_housekeeping_on_a_full_disk_does_not_stop_reads(make_driver: MakeDriver
     assert driver.namenode.status(driver.now_ms).trash == 0
 
 
+def test_a_replica_that_is_being_deleted_is_no_proof(make_driver: MakeDriver) -> None:
+    """An old confirmation of a node that has since been told to delete the replica does not count."""
+    driver = make_driver(3)
+    driver.put("a", b"once", replication=1)
+    driver.run(2_000)
+    for node in driver.nodes.values():
+        node.store(key_of(b"once"))
+    driver.ignored = (DeleteChunk,)
+    driver.run(4_000)
+    doomed = [node_id for node_id, _ in driver.told(DeleteChunk)]
+    lease = driver.begin("b", b"once")
+    chunk = StoredChunk(key_of(b"once"), tuple(doomed))
+    digest = blake3(b"once").hexdigest()
+    with pytest.raises(NotEnoughNodes):
+        driver.namenode.commit(driver.now_ms, CommitRequest(lease, 4, digest, (chunk,)))
+
+
 # --- Restart --------------------------------------------------------------------------------------------------------
 
 
@@ -482,6 +513,7 @@ def test_a_long_upload_across_a_restart_keeps_chunks_the_new_namenode_never_allo
     driver.put("other", b"else")
     lease = driver.begin("a", b"", size_bytes=None)
     first = driver.send(lease, b"one two three fo")
+    driver.run(2_000)
     driver.restart_namenode()
     driver.run(50_000)
     second = driver.send(first.lease, b"ur five!")
@@ -492,6 +524,20 @@ def test_a_long_upload_across_a_restart_keeps_chunks_the_new_namenode_never_allo
         third, size_bytes=24, digest=blake3(TEXT).hexdigest(), chunks=(*first.chunks, *second.chunks, *third.chunks)
     )
     assert driver.namenode.commit(driver.now_ms, whole).size_bytes == 24
+    assert driver.replicas("a") == [3] * 6
+
+
+def test_a_confirmation_from_before_a_restart_yields_to_the_nodes_own_report(driver: Driver) -> None:
+    """The replicas were lost while no NameNode was there to hear of it."""
+    request = driver.send(driver.begin("a", b"once"), b"once")
+    for node_id in request.chunks[0].nodes[:2]:
+        driver.nodes[node_id].chunks.clear()
+        driver.nodes[node_id].received.clear()
+    driver.restart_namenode()
+    driver.run(5_000)
+    with pytest.raises(NotReady):
+        driver.namenode.commit(driver.now_ms, request)
+    assert driver.namenode.artifacts(driver.now_ms, "") == []
 
 
 def test_begin_right_after_a_restart_asks_for_patience(driver: Driver) -> None:
