@@ -243,7 +243,8 @@ class DashboardApp(App[int]):
         self.front.update_view()
 
     def tick(self) -> None:
-        """Ages grow by themselves."""
+        """Ages grow by themselves, and a stalled transfer reports nothing."""
+        self.transfers.catch_up()
         self.front.update_frame()
 
     def open_screen(self, screen: FrameScreen) -> None:
@@ -434,7 +435,7 @@ def run_dashboard(address: str | None, data_dir: Path | None, nodes: int | None)
 
 
 def _log_path() -> Path:
-    """Where native output and tracebacks go: the user's state directory, or a temporary file if that can't be written."""
+    """Where native output and tracebacks go: the user's state directory, or else a temporary file."""
     path = user_state_path("dame", appauthor=False) / "dashboard.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 
 from core.verbs import VERBS
 from tui.screens.frame import FrameScreen
@@ -31,7 +32,7 @@ class DameCommands(Provider):
 
     async def discover(self) -> Hits:
         for title, text, run in self._entries():
-            yield DiscoveryHit(title, run, help=text)
+            yield DiscoveryHit(Content(title), run, text=title, help=text)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)

@@ -72,7 +72,7 @@ class TransferEnded(Message):
 
 
 class Meter:
-    """Turns a worker's progress calls into few reports with a rate. Lives in the worker's thread."""
+    """Turns a worker's progress calls into few reports with a rate; can be read from any thread."""
 
     def __init__(self, report: Callable[[Progress, float], object], clock: Callable[[], float]) -> None:
         self._report = report
@@ -80,20 +80,26 @@ class Meter:
         self._samples: deque[tuple[float, int]] = deque([(clock(), 0)])
         self._reported_s = float("-inf")
         self._stage = ""
+        self._lock = threading.Lock()
+        self._latest = NOT_STARTED
 
     def __call__(self, progress: Progress) -> None:
         now_s = self._clock()
+        self._latest = progress
         if now_s - self._reported_s < REPORT_INTERVAL_S and progress.stage == self._stage:
             return
         self._reported_s, self._stage = now_s, progress.stage
-        self._samples.append((now_s, progress.done_bytes))
-        while len(self._samples) > 2 and now_s - self._samples[0][0] > RATE_WINDOW_S:
-            self._samples.popleft()
-        self._report(progress, self._rate())
+        self._report(*self.read())
 
-    def _rate(self) -> float:
-        (first_s, first), (last_s, last) = self._samples[0], self._samples[-1]
-        return (last - first) / (last_s - first_s) if last_s > first_s else 0.0
+    def read(self) -> tuple[Progress, float]:
+        """How far it is now, and the rate over the last seconds: that of a stalled transfer falls by itself."""
+        now_s, latest = self._clock(), self._latest
+        with self._lock:
+            self._samples.append((now_s, latest.done_bytes))
+            while len(self._samples) > 2 and now_s - self._samples[0][0] > RATE_WINDOW_S:
+                self._samples.popleft()
+            first_s, first = self._samples[0]
+        return latest, (latest.done_bytes - first) / (now_s - first_s) if now_s > first_s else 0.0
 
 
 class Transfers:
@@ -110,6 +116,7 @@ class Transfers:
         self._clock = clock
         self._ids = itertools.count(1)
         self._cancels: dict[int, threading.Event] = {}
+        self._meters: dict[int, Meter] = {}
         self.all: dict[int, Transfer] = {}
 
     @property
@@ -123,6 +130,7 @@ class Transfers:
         self.all[transfer.id] = transfer
         self._forget_old()
         meter = Meter(lambda progress, rate: self._post(TransferProgressed(transfer.id, progress, rate)), self._clock)
+        self._meters[transfer.id] = meter
         self._start_thread(lambda: self._run(transfer.id, lambda: run(meter, cancel)))
         return transfer
 
@@ -154,10 +162,16 @@ class Transfers:
                 transfer, progress=message.progress, rate_bytes_per_s=message.rate_bytes_per_s
             )
 
+    def catch_up(self) -> None:
+        """Read all meters: the last report before a stall may have been one too many."""
+        for key, meter in self._meters.items():
+            self.progressed(TransferProgressed(key, *meter.read()))
+
     def ended(self, message: TransferEnded) -> Transfer:
         """Note the end of a transfer, and answer with it."""
         transfer = self.all[message.id]
         self._cancels.pop(message.id, None)
+        self._meters.pop(message.id, None)
         outcome = message.outcome
         if not isinstance(outcome, Failure):
             transfer = replace(transfer, state="done", outcome=outcome.text)

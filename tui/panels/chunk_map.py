@@ -69,7 +69,7 @@ def _row(group: Sequence[ChunkInfo], label: str, nodes: Sequence[NodeInfo], widt
         runs.append(Run(fit(f"{' ' * (width // 2)}{glyph}", width) + " ", tone))
     fewest = min(len(chunk.replicas) for chunk in group)
     runs.append(Run(f"{fewest}/{wanted} {_word(fewest, wanted)}".ljust(12), _tone(fewest, wanted)))
-    runs.append(Run(group[0].id[:10] if len(group) == 1 else f"{count(len(group))} chunks", "dim"))
+    runs.append(Run(group[0].id[:8] if len(group) == 1 else f"{count(len(group))} chunks", "dim"))
     return tuple(runs)
 
 

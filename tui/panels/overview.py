@@ -11,7 +11,7 @@ from tui.text import beat, count, duration, rate, safe, share, size, wall_time
 from tui.widgets.live_table import Column, Row
 from tui.words import health, node_state
 
-LABEL_WIDTH = 11
+LABEL_WIDTH = 12
 VERSION_COLUMNS = (
     Column("version", "VER", 5, "right"),
     Column("size", "SIZE", 9, "right"),

@@ -88,7 +88,7 @@ class ArtifactScreen(PanelScreen):
         """A version never changes, so its content is read once."""
         if self._data_of == version:
             return
-        self._data_of = version
+        self._data, self._data_of = None, version
         store, name = self.dame.store, self.artifact
         self.dame.in_background(lambda: read_start(store, name, version), self._content_came)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -14,6 +13,9 @@ from textual.screen import ModalScreen
 
 from tui.screens.frame import HORIZONTAL, VERTICAL
 from tui.widgets.key_footer import KeyFooter
+
+if TYPE_CHECKING:
+    from tui.app import DashboardApp
 
 T = TypeVar("T")
 
@@ -29,7 +31,6 @@ class Dialog(ModalScreen[T]):
     TITLE_TEXT = ""
 
     guard_s = 0.0
-    clock: Callable[[], float] | None = None
     _opened_s = 0.0
 
     def compose(self) -> ComposeResult:
@@ -50,11 +51,13 @@ class Dialog(ModalScreen[T]):
     @property
     def guarded(self) -> bool:
         """Whether it is too early to take a key for an answer."""
-        return self.clock is not None and self.clock() - self._opened_s < self.guard_s
+        return self._now_s() - self._opened_s < self.guard_s
 
     def on_mount(self) -> None:
-        if self.clock is not None:
-            self._opened_s = self.clock()
+        self._opened_s = self._now_s()
+
+    def _now_s(self) -> float:
+        return cast("DashboardApp", self.app).clock()
 
     def on_resize(self, event: events.Resize) -> None:
         if self.focused is None:

@@ -49,7 +49,7 @@ class FrameScreen(Screen[None]):
 
     HORIZONTAL_BREAKPOINTS = HORIZONTAL
     VERTICAL_BREAKPOINTS = VERTICAL
-    AUTO_FOCUS = None
+    AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("u", "upload", "Upload", id="upload", tooltip="Store a new artifact"),
         Binding("e", "update", "Update", id="update", tooltip="Store a new version of the selected artifact"),
@@ -233,12 +233,18 @@ class FrameScreen(Screen[None]):
         if action in ("update", "get", "delete"):
             return self.selected_artifact() is not None
         if action in ("fail", "recover", "drain"):
-            return self.selected_node() is not None
+            return self._offers(action)
         if action == "cancel_transfer":
             return bool(self.dame.transfers.active)
         if action == "undelete":
             return bool(self.dame.state.deleted)
         return True
+
+    def _offers(self, action: str) -> bool:
+        """Whether the selected node can be failed, recovered or drained."""
+        shown, selected = self.dame.state.shown, self.selected_node()
+        node = shown.node(selected) if shown and selected else None
+        return node is not None and (action == "drain" or (node.state == "failed") == (action == "recover"))
 
     def action_upload(self) -> None:
         self.dame.commands.ask_upload()

@@ -26,7 +26,9 @@ def key_rows(bindings: Mapping[str, ActiveBinding]) -> list[tuple[str, str]]:
     keys: dict[str, list[str]] = {}
     words: dict[str, str] = {}
     for key, active in bindings.items():
-        name = active.binding.id or active.binding.action
+        name = active.binding.id
+        if name is None:
+            continue  # one of Textual's own, for what a mouse does anyway
         keys.setdefault(name, []).append(active.binding.key_display or shown_key(key))
         words[name] = active.binding.tooltip or active.binding.description
     return [(" ".join(dict.fromkeys(keys[name])), words[name]) for name in keys if words[name]]
