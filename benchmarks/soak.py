@@ -132,9 +132,11 @@ def main() -> int:
     parser.add_argument("--kill-every", type=float, default=4.0, metavar="SECONDS")
     parser.add_argument("--data-dir", type=Path, help="a new directory; a temporary one unless told otherwise")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="dame-soak-") as temporary:
-        with connect(data_dir=options.data_dir or temporary) as store:
-            report = soak(store, options)
+    with (
+        tempfile.TemporaryDirectory(prefix="dame-soak-") as temporary,
+        connect(data_dir=options.data_dir or temporary) as store,
+    ):
+        report = soak(store, options)
     print(json.dumps(asdict(report)))
     return 1 if report.lost or report.whole_after_s < 0 else 0
 
