@@ -6,6 +6,7 @@ screen. Before anything of Ray is loaded both are pointed at a log file; Textual
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import sys
@@ -25,21 +26,26 @@ def own_terminal(log_path: Path) -> Iterator[None]:
     log = os.open(log_path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    kept_output, kept_error, streams = os.dup(1), os.dup(2), (sys.__stderr__, sys.stderr)
+    kept_output, kept_error = os.dup(1), os.dup(2)
+    streams = (sys.__stdout__, sys.__stderr__, sys.stderr)
     terminal = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     handler = logging.FileHandler(log_path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.getLogger().addHandler(handler)
-    sys.__stderr__ = sys.stderr = terminal  # type: ignore[misc]
+    # Textual draws on __stderr__ and asks __stdout__ for the terminal's size.
+    sys.__stdout__ = sys.__stderr__ = sys.stderr = terminal  # type: ignore[misc]
     os.dup2(log, 1)
     os.dup2(log, 2)
+    # Ray would enable it on Textual's stand-in for stderr, which has no descriptor.
+    faulthandler.enable(log)
     try:
         yield
     finally:
+        faulthandler.disable()
         terminal.flush()
         os.dup2(kept_output, 1)
         os.dup2(kept_error, 2)
-        sys.__stderr__, sys.stderr = streams  # type: ignore[misc]
+        sys.__stdout__, sys.__stderr__, sys.stderr = streams  # type: ignore[misc]
         logging.getLogger().removeHandler(handler)
         handler.close()
         terminal.close()
