@@ -3,77 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
-from platformdirs import user_state_path
+from rich.text import Text
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.filter import LineFilter
-from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 
 from core.model import Severity
 from core.store import ArtifactStore
 from core.verbs import VERBS, Verb, complete
+from tui.cluster_link import Answered, ClusterLink, Connect, Connected, StageReached, start_thread
 from tui.command_history import CommandHistory, default_path
 from tui.commands import Commands
-from tui.errors import Failure, Outcome, attempt
+from tui.errors import Failure, Outcome
 from tui.guard import ControlFilter
 from tui.palette import DameCommands
-from tui.poller import FetchFailed, Poller, Query, SnapshotFetched, Watched
+from tui.poller import FetchFailed, SnapshotFetched, Watched
 from tui.screens.confirm import Confirm, Question
 from tui.screens.dashboard import DashboardScreen
 from tui.screens.frame import FrameScreen
 from tui.screens.help import HelpScreen
 from tui.screens.trouble import TroubleDialog
 from tui.state import AppState, Link
-from tui.terminal import has_terminal, own_terminal
+from tui.terminal import default_log_path, has_terminal, own_terminal
 from tui.text import safe
-from tui.theme import DARK, LIGHT
+from tui.theme import DARK, FALLBACKS, LIGHT
 from tui.transfers import TransferEnded, TransferProgressed, Transfers
 from tui.widgets.command_bar import Candidates
 
 T = TypeVar("T")
-Connect = Callable[[Callable[[str], None]], ArtifactStore]
 
 GUARD_S = 0.3
 """How long a question takes no answer after it opens."""
 QUIT_WAIT_S = 2.0
+CONNECTING_WAIT_S = 30.0
+CONNECTING_WAIT_S = 30.0
 CLIPBOARD_MAX_BYTES = 74_994
 """More than this is dropped by terminals without a word."""
-
-
-class StageReached(Message):
-    """The connection got a step further."""
-
-    def __init__(self, stage: str) -> None:
-        super().__init__()
-        self.stage = stage
-
-
-class Connected(Message):
-    """The connection is made, or has failed."""
-
-    def __init__(self, outcome: Outcome[ArtifactStore]) -> None:
-        super().__init__()
-        self.outcome = outcome
-
-
-class Answered(Message):
-    """A call in the background is done."""
-
-    def __init__(self, then: Callable[[], None]) -> None:
-        super().__init__()
-        self.then = then
 
 
 class DashboardApp(App[int]):
@@ -100,20 +75,17 @@ class DashboardApp(App[int]):
         guard_s: float = GUARD_S,
     ) -> None:
         super().__init__()
-        self._connect = connect
+        self.link = ClusterLink(connect, self.post_message, clock, poll_interval_s)
         self._controls = ControlFilter()
-        self._poller: Poller | None = None
-        self._poll_interval_s = poll_interval_s
-        self._store: ArtifactStore | None = None
         self._wall_clock = wall_clock
         self._quitting = False
+        self._trouble = ""
         self._dashboard = DashboardScreen()
-        self._unsent: dict[object, Query] = {}
         self.guard_s = guard_s
         self.clock = clock
         self.state = AppState(place=place)
         self.history = history or CommandHistory(None)
-        self.transfers = Transfers(self._start_thread, self.post_message, clock)
+        self.transfers = Transfers(start_thread, self.post_message, clock)
         self.commands = Commands(self)
         self.command_hint = "command   " + " ".join(
             name
@@ -126,6 +98,9 @@ class DashboardApp(App[int]):
     def get_default_screen(self) -> Screen[None]:
         return self._dashboard
 
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return FALLBACKS
+
     def on_mount(self) -> None:
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -135,14 +110,7 @@ class DashboardApp(App[int]):
 
     def connect(self) -> None:
         self.state.stage = "starting"
-        self._start_thread(self._connect_in_thread)
-
-    def _connect_in_thread(self) -> None:
-        outcome = attempt(lambda: self._connect(lambda stage: self._post(StageReached(stage))))
-        self._post(Connected(outcome))
-
-    def _post(self, message: Message) -> None:
-        self.post_message(message)
+        self.link.connect()
 
     def on_stage_reached(self, event: StageReached) -> None:
         self.state.stage = event.stage
@@ -153,38 +121,30 @@ class DashboardApp(App[int]):
         if isinstance(outcome, Failure):
             self.state.stage = "failed"
             self.update_views()
-            self.open_dialog(TroubleDialog("The cluster can't be reached", str(outcome.error)), self._after_trouble)
+            self._trouble = str(outcome.error)
+            self.open_dialog(TroubleDialog("The cluster can't be reached", self._trouble), self._after_trouble)
             return
-        self._store = outcome
         self.state.place = self.state.place or outcome.description
         self.state.stage = "asking the cluster"
-        self._poller = Poller(outcome, self.post_message, interval_s=self._poll_interval_s, clock=self.clock)
-        for key, query in self._unsent.items():
-            self._poller.watch(key, query)
-        self._start_thread(self._poller.run)
+        self.link.adopt(outcome)
         self.update_views()
 
     def _after_trouble(self, retry: bool | None) -> None:
         if retry:
             self.connect()
         else:
-            self.exit(1)
+            self.exit(1, message=Text(safe(self._trouble)))
 
-    def _start_thread(self, call: Callable[[], None]) -> None:
-        """A thread of our own: Textual's workers can't be left behind when the app ends, a daemon can."""
-        threading.Thread(target=call, daemon=True, name="dame-tui").start()
-
-    # --- the store ---
+    # --- the cluster ---
 
     @property
     def connected(self) -> bool:
-        return self._store is not None
+        return self.link.connected
 
     @property
     def store(self) -> ArtifactStore:
         """For use in worker threads only: every call blocks."""
-        assert self._store is not None, "only asked for once connected"
-        return self._store
+        return self.link.store
 
     @property
     def is_stale(self) -> bool:
@@ -192,25 +152,10 @@ class DashboardApp(App[int]):
 
     def in_background(self, call: Callable[[], T], then: Callable[[Outcome[T]], None]) -> None:
         """Run a blocking call in a thread, and what follows on the event loop."""
-
-        def run() -> None:
-            outcome = attempt(call)
-            self._post(Answered(lambda: then(outcome)))
-
-        self._start_thread(run)
+        self.link.in_background(call, then)
 
     def on_answered(self, event: Answered) -> None:
         event.then()
-
-    def watch_store(self, key: Screen[Any], query: Query) -> None:
-        self._unsent[key] = query
-        if self._poller is not None:
-            self._poller.watch(key, query)
-
-    def unwatch_store(self, key: Screen[Any]) -> None:
-        self._unsent.pop(key, None)
-        if self._poller is not None:
-            self._poller.unwatch(key)
 
     def on_watched(self, event: Watched) -> None:
         screen = event.key
@@ -223,13 +168,12 @@ class DashboardApp(App[int]):
 
     def on_fetch_failed(self, event: FetchFailed) -> None:
         if not self.state.trouble:
-            self.tell(f"The cluster does not answer: {event.error}", "warning")
+            self.tell(str(event.error), "warning")
         self.state.trouble = str(event.error)
         self.update_views()
 
     def refresh_now(self) -> None:
-        if self._poller is not None:
-            self._poller.wake()
+        self.link.wake()
 
     # --- views ---
 
@@ -405,8 +349,7 @@ class DashboardApp(App[int]):
         self.exit(0)
 
     def on_unmount(self) -> None:
-        if self._poller is not None:
-            self._poller.stop()
+        self.link.stop()
 
 
 def run_dashboard(address: str | None, data_dir: Path | None, nodes: int | None) -> int:
@@ -414,34 +357,24 @@ def run_dashboard(address: str | None, data_dir: Path | None, nodes: int | None)
     if not has_terminal():
         sys.stderr.write("The dashboard needs a terminal; without one, name a verb, such as `list`.\n")
         return 2
-    log_path = _log_path()
+    log_path = default_log_path()
     stores: list[ArtifactStore] = []
+    connecting = threading.Lock()
 
     def connect(on_stage: Callable[[str], None]) -> ArtifactStore:
         from core.store import connect as open_store
 
-        store = open_store(address, data_dir=data_dir, nodes=nodes, on_stage=on_stage)
-        stores.append(store)
-        return store
+        with connecting:
+            store = open_store(address, data_dir=data_dir, nodes=nodes, on_stage=on_stage)
+            stores.append(store)
+            return store
 
     app = DashboardApp(connect, place=address or "", history=CommandHistory(default_path()))
     with own_terminal(log_path):
         code = app.run()
-        for store in stores:
-            store.close()
+        if connecting.acquire(timeout=CONNECTING_WAIT_S):  # a cluster that is still starting must be closed, too
+            for store in stores:
+                store.close()
     if app.return_code:
         sys.stderr.write(f"The log is in {log_path}\n")
     return app.return_code or code or 0
-
-
-def _log_path() -> Path:
-    """Where native output and tracebacks go: the user's state directory, or else a temporary file."""
-    path = user_state_path("dame", appauthor=False) / "dashboard.log"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab"):
-            return path
-    except OSError:
-        descriptor, name = tempfile.mkstemp(prefix="dame-dashboard-", suffix=".log")
-        os.close(descriptor)
-        return Path(name)

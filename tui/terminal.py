@@ -10,9 +10,12 @@ import faulthandler
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from platformdirs import user_state_path
 
 
 def has_terminal() -> bool:
@@ -51,3 +54,16 @@ def own_terminal(log_path: Path) -> Iterator[None]:
         terminal.close()
         for descriptor in (log, kept_output, kept_error):
             os.close(descriptor)
+
+
+def default_log_path() -> Path:
+    """Where native output and tracebacks go: the user's state directory, or else a temporary file."""
+    path = user_state_path("dame", appauthor=False) / "dashboard.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            return path
+    except OSError:
+        descriptor, name = tempfile.mkstemp(prefix="dame-dashboard-", suffix=".log")
+        os.close(descriptor)
+        return Path(name)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from textual.theme import Theme
 
+FALLBACKS = {"dim": "#808a94"}
+"""Colours of ours that Textual's own themes lack."""
+
 DARK = Theme(
     name="dame-dark",
     primary="#5fafd7",
@@ -17,7 +20,7 @@ DARK = Theme(
     surface="#161b21",
     panel="#232a33",
     dark=True,
-    variables={"border-blurred": "#3a444f", "input-selection-background": "#5fafd7 35%"},
+    variables={"border-blurred": "#3a444f", "dim": "#8f9aa5", "input-selection-background": "#5fafd7 35%"},
 )
 
 LIGHT = Theme(
@@ -33,5 +36,5 @@ LIGHT = Theme(
     surface="#f1f1ee",
     panel="#e2e3df",
     dark=False,
-    variables={"border-blurred": "#b9bdb8", "input-selection-background": "#005f87 25%"},
+    variables={"border-blurred": "#b9bdb8", "dim": "#5c6570", "input-selection-background": "#005f87 25%"},
 )

@@ -12,7 +12,8 @@ from textual.pilot import Pilot
 
 from core.store import ArtifactStore
 from tests.fakes import FakeStore
-from tui.app import Connect, DashboardApp
+from tui.app import DashboardApp
+from tui.cluster_link import Connect
 from tui.command_history import CommandHistory
 from tui.widgets.live_table import LiveTable
 

@@ -70,11 +70,11 @@ class ArtifactScreen(PanelScreen):
         self._watch()
 
     def on_unmount(self) -> None:
-        self.dame.unwatch_store(self)
+        self.dame.link.unwatch(self)
 
     def _watch(self) -> None:
         name, version = self.artifact, self.version
-        self.dame.watch_store(self, lambda store: (store.info(name, version), store.history(name)))
+        self.dame.link.watch(self, lambda store: (store.info(name, version), store.history(name)))
 
     def heard(self, answer: Outcome[Details]) -> None:
         if isinstance(answer, Failure):

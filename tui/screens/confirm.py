@@ -50,7 +50,7 @@ class Confirm(Dialog[bool]):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#cancel").focus()
+        self.set_focus(self.query_one("#cancel"))
 
     def action_answer(self, yes: bool) -> None:
         if not self.guarded:

@@ -87,7 +87,7 @@ class ContentDialog(Dialog[ContentForm]):
     def on_mount(self) -> None:
         super().on_mount()
         wanted = "#text" if self.form.name else "#name"
-        self.query_one(wanted).focus()
+        self.set_focus(self.query_one(wanted))
         self._say()
 
     # --- checking ---

@@ -72,7 +72,10 @@ class DashboardScreen(PanelScreen):
         self.watch(self.query_one("#events", LineView), "following", self._show_titles, init=False)
 
     def on_unmount(self) -> None:
-        self.dame.unwatch_store(self)
+        self.dame.link.unwatch(self)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action in ("filter", "next_problem") or super().check_action(action, parameters)
 
     # --- selection ---
 
@@ -216,9 +219,9 @@ class DashboardScreen(PanelScreen):
             return
         self._inspected = name
         if name is None:
-            self.dame.unwatch_store(self)
+            self.dame.link.unwatch(self)
         else:
-            self.dame.watch_store(self, lambda store: store.info(name))
+            self.dame.link.watch(self, lambda store: store.info(name))
 
     def heard(self, answer: Outcome[ArtifactInfo]) -> None:
         view = self.query_one("#inspector", LineView)

@@ -198,7 +198,7 @@ class FrameScreen(Screen[None]):
         """Back to where the bar was opened from."""
         self.bar.back_to_commands()
         if self._left_focus is not None and self._left_focus.is_attached and _displayed(self._left_focus):
-            self._left_focus.focus()
+            self.set_focus(self._left_focus)
         else:
             self.focus_body()
 
@@ -236,6 +236,8 @@ class FrameScreen(Screen[None]):
             return self._offers(action)
         if action == "cancel_transfer":
             return bool(self.dame.transfers.active)
+        if action in ("filter", "next_problem"):
+            return False  # where there is something to filter or to look for, the screen says so
         if action == "undelete":
             return bool(self.dame.state.deleted)
         return True
@@ -281,6 +283,9 @@ class FrameScreen(Screen[None]):
     def action_undelete(self) -> None:
         self.dame.commands.undelete_last()
 
+    def action_next_problem(self) -> None:
+        """Go to what is not as it should be."""
+
     def action_filter(self) -> None:
         self._remember_focus()
         self.bar.open("filter", self.current_filter())
@@ -294,9 +299,6 @@ class FrameScreen(Screen[None]):
     def copyable(self) -> str:
         """The raw name of what is selected."""
         return self.selected_artifact() or self.selected_node() or ""
-
-    def action_next_problem(self) -> None:
-        self.say("warn", "Problems are listed in the dashboard; press q to go there.")
 
     def action_pause(self) -> None:
         self.dame.toggle_pause()

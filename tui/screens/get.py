@@ -47,7 +47,7 @@ class GetDialog(Dialog[str]):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one(PathInput).focus()
+        self.set_focus(self.query_one(PathInput))
         self._check()
 
     def _check(self) -> str:

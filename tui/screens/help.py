@@ -111,7 +111,7 @@ class HelpScreen(ModalScreen[None]):
         yield KeyFooter()
 
     def on_mount(self) -> None:
-        self.query_one("#page").focus()
+        self.set_focus(self.query_one("#page"))
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show)

@@ -60,10 +60,10 @@ class NodeScreen(PanelScreen):
     def on_mount(self) -> None:
         super().on_mount()
         node = self.node
-        self.dame.watch_store(self, lambda store: store.node(node))
+        self.dame.link.watch(self, lambda store: store.node(node))
 
     def on_unmount(self) -> None:
-        self.dame.unwatch_store(self)
+        self.dame.link.unwatch(self)
 
     def heard(self, answer: Outcome[NodeDetail]) -> None:
         if isinstance(answer, Failure):

@@ -48,12 +48,12 @@ class PanelScreen(FrameScreen):
         self._mark(id)
         if self.focused is not self.bar.input:
             self.call_after_refresh(self._focus_current)
-        self.panel(id).focus()
+        self.set_focus(self.panel(id))
 
     def _focus_current(self) -> None:
         """Once the stylesheet has brought the panel to light."""
         if self.is_current and self.focused is not self.bar.input:
-            self.panel(self.current).focus()
+            self.set_focus(self.panel(self.current))
 
     def leave_bar_for(self, panel: str) -> None:
         self.bar.back_to_commands()

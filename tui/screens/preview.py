@@ -49,7 +49,7 @@ class PreviewScreen(FrameScreen):
         yield LineView(id="preview").add_class("panel")
 
     def focus_body(self) -> None:
-        self.query_one("#preview").focus()
+        self.set_focus(self.query_one("#preview"))
 
     def on_mount(self) -> None:
         super().on_mount()

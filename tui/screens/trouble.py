@@ -36,7 +36,7 @@ class TroubleDialog(Dialog[bool]):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#retry").focus()
+        self.set_focus(self.query_one("#retry"))
 
     def action_answer(self, retry: bool) -> None:
         self.dismiss(retry)

@@ -164,7 +164,7 @@ class CommandBar(Horizontal):
         self.input.suggester = GhostText(self._complete) if mode == "command" else None
         self.input.placeholder = self._hint if mode == "command" else "words or globs, ! excludes; esc clears"
         self.put(line)
-        self.input.focus()
+        self.screen.set_focus(self.input)  # at once: the next key may be here already, which focus() would not wait for
 
     def put(self, line: str, cursor: int | None = None) -> None:
         """Set the line without it counting as an edit."""

@@ -19,7 +19,10 @@ def header(state: AppState, crumbs: Sequence[str], now_s: float, width: int) -> 
         left.append(Run(f" {safe(state.place)}" if state.place else "", "dim"))
     left += [Run(f" › {safe(crumb)}", "dim") for crumb in crumbs]
     room = width - width_of(right) - 1
-    for fact in _facts(state):
+    facts = _facts(state)
+    if state.link(now_s) is Link.STALE:
+        facts = [tuple(Run(run.text, "dim") for run in fact) for fact in facts]
+    for fact in facts:
         if width_of(left) + width_of(fact) + 3 <= room:
             left += [Run("   "), *fact]
     return spread(left, right, width)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from textual import events
 from textual.binding import Binding
+from textual.keys import key_to_character
+from textual.widgets import Input, TextArea
 
 from tui.lines import Line, Run
 from tui.widgets.toned import Canvas
@@ -38,6 +40,12 @@ def _cells(key: tuple[str, str, str]) -> int:
     return cell_len(key[0]) + cell_len(key[1]) + 3
 
 
+def _types(binding: Binding) -> bool:
+    """Whether the key would only be typed, where the focus is in an input."""
+    character = "/" if binding.key == "slash" else key_to_character(binding.key)
+    return character is not None and character.isprintable()
+
+
 class KeyFooter(Canvas):
     """Reads the live bindings of its screen; a click runs the action."""
 
@@ -57,23 +65,17 @@ class KeyFooter(Canvas):
     def _keys(self) -> tuple[list[tuple[str, str, str]], tuple[str, str, str] | None]:
         keys: dict[str, tuple[str, str, str]] = {}
         more = None
+        typing = isinstance(self.screen.focused, (Input, TextArea))
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            if not binding.show or not active.enabled:
+            if not binding.show or not active.enabled or (typing and _types(binding)):
                 continue
-            entry = (self._display(binding), binding.description, self._qualified(active.node, binding))
+            entry = (self.app.get_key_display(binding), binding.description, binding.action)
             if binding.id == MORE:
                 more = entry
             else:
                 keys.setdefault(binding.id or binding.action, entry)
         return list(keys.values()), more
-
-    def _display(self, binding: Binding) -> str:
-        return self.app.get_key_display(binding)
-
-    @staticmethod
-    def _qualified(node: object, binding: Binding) -> str:
-        return binding.action
 
     def on_click(self, event: events.Click) -> None:
         start = 1
