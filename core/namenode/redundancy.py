@@ -115,7 +115,10 @@ class Redundancy:
         self._update(chunk)
 
     def _chunk(self, key: ChunkKey) -> Chunk:
-        return self.chunks.setdefault(key.id, Chunk(key.id, key.size_bytes))
+        chunk = self.chunks.get(key.id)
+        if chunk is None:
+            chunk = self.chunks[key.id] = Chunk(key.id, key.size_bytes)
+        return chunk
 
     # --- Who holds it -----------------------------------------------------------------------------------------
 
@@ -134,15 +137,16 @@ class Redundancy:
         chunk.replicas[node_id] = "reported"
         self._update(chunk)
 
-    def claim(self, node_id: str, chunk_id: str) -> None:
-        """A client says that the node confirmed the chunk to it."""
+    def acknowledge(self, chunk_id: str, wanted: int, claims: Iterable[str]) -> None:
+        """A version with this chunk was published; a client says that these nodes confirmed the chunk to it."""
         chunk = self.chunks[chunk_id]
-        if node_id in chunk.replicas or not self.believes(node_id, chunk_id):
-            return
-        chunk.replicas[node_id] = "claimed"
-        self._inventory(node_id).chunks[chunk_id] = None
-        self._claims[node_id, chunk_id] = self.now_ms
-        self._update(chunk)
+        for node_id in claims:
+            assert self.believes(node_id, chunk_id)
+            if node_id not in chunk.replicas:
+                chunk.replicas[node_id] = "claimed"
+                self._inventory(node_id).chunks[chunk_id] = None
+                self._claims[node_id, chunk_id] = self.now_ms
+        self.need(chunk.key, max(chunk.wanted, wanted))
 
     def believes(self, node_id: str, chunk_id: str) -> bool:
         """Whether a client's word that this node holds the chunk may be taken."""
@@ -259,11 +263,21 @@ class Redundancy:
             if state != "deleting" and self._inventory(node_id).role in roles
         ]
 
+    def _tally(self, chunk: Chunk) -> tuple[int, int]:
+        """Good replicas that count, and good replicas that can be read: what `holders` would list."""
+        counting = serving = 0
+        for node_id, state in chunk.replicas.items():
+            if state == "deleting":
+                continue
+            role = self.inventories[node_id].role
+            counting += role == "counts"
+            serving += role != "absent"
+        return counting, serving
+
     def _update(self, chunk: Chunk) -> None:
         """Derive from a chunk's replicas and needs everything else that is known about it."""
         self.generation += 1
-        serving = len(self.holders(chunk))
-        counting = len(self.holders(chunk, ("counts",)))
+        counting, serving = self._tally(chunk)
         self._set_health(chunk.id, health_of(chunk.wanted, counting, serving))
         lacking = chunk.wanted - counting - len(chunk.copies)
         self.short.put(chunk.id, (serving, -lacking) if serving and lacking > 0 else None)

@@ -6,12 +6,11 @@ This is where a version is acknowledged, so this is where it is checked that eno
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.config import write_quorum
 from core.errors import (
-    ArtifactExists,
     DameError,
     InvalidRequest,
     LeaseExpired,
@@ -26,12 +25,12 @@ from core.model import (
     ChunkKey,
     CommitRequest,
     Lease,
-    Mode,
     Version,
 )
 from core.namenode import edits
+from core.namenode.admission import admit, check_mode, refusals
 from core.namenode.leases import Upload
-from core.namenode.lookup import not_found
+from core.namenode.membership import Member
 from core.namenode.names import check_name
 from core.namenode.placement import choose_targets
 from core.namenode.redundancy import Chunk
@@ -58,114 +57,8 @@ class Uploads:
     # --- Begin --------------------------------------------------------------------------------------------------
 
     def begin(self, request: BeginRequest) -> Lease:
-        state = self._state
-        upload = state.leases.get(request.id)
-        if upload is not None:
-            return upload.lease
-        check_name(request.name, state.config.name_length_max)
-        artifact = self._check_mode(request.name, request.mode)
-        chunk_size_bytes = self._chunk_size(request)
-        replication = self._replication(request, artifact)
-        self._check_someone_is_up()
-        self._check_enough_nodes(replication)
-        self._check_size(request, chunk_size_bytes, replication)
-        lease = Lease(request.id, request.name, request.mode, replication, chunk_size_bytes, state.now_ms)
-        return state.leases.open(lease).lease
-
-    def _check_mode(self, name: str, mode: Mode) -> int | None:
-        """The artifact to update; None for an upload. Raises ArtifactExists, ArtifactNotFound."""
-        catalog = self._state.catalog
-        artifact = catalog.live(name)
-        if mode == "upload" and artifact is not None:
-            raise ArtifactExists(
-                f"An artifact named {quoted(name)} exists already; update it, or upload under another name.", name=name
-            )
-        if mode == "update" and artifact is None:
-            raise not_found(self._state, name)
-        return artifact
-
-    def _chunk_size(self, request: BeginRequest) -> int:
-        config = self._state.config
-        chunk_size_bytes = config.chunk_size_bytes if request.chunk_size_bytes is None else request.chunk_size_bytes
-        if not 1 <= chunk_size_bytes <= config.chunk_size_bytes_max:
-            raise InvalidRequest(
-                f"A chunk size of {chunk_size_bytes} bytes is not possible;"
-                f" choose one from 1 to {config.chunk_size_bytes_max} bytes.",
-                chunk_size_bytes=chunk_size_bytes,
-            )
-        return chunk_size_bytes
-
-    def _replication(self, request: BeginRequest, artifact: int | None) -> int:
-        config = self._state.config
-        if request.replication is None:
-            return config.replication if artifact is None else self._state.catalog.newest(artifact).replication
-        if not 1 <= request.replication <= config.replication_max:
-            raise InvalidRequest(
-                f"A replication of {request.replication} is not possible; choose one from 1 to"
-                f" {config.replication_max}.",
-                replication=request.replication,
-            )
-        return request.replication
-
-    def _check_enough_nodes(self, replication: int) -> None:
-        usable = len(self._state.members.usable())
-        if replication > self._state.config.replication and replication > usable:
-            raise InvalidRequest(
-                f"Replication {replication} needs as many storage nodes, and the cluster has {usable};"
-                f" choose at most {max(usable, self._state.config.replication)} or add storage nodes.",
-                replication=replication,
-                nodes=usable,
-            )
-
-    def _check_someone_is_up(self) -> None:
-        state = self._state
-        if state.members.up():
-            return
-        if state.safe_mode:
-            raise NotReady(
-                "The NameNode has just started and no storage node has registered yet; try again in a few seconds."
-            )
-        if not len(state.members):
-            raise NotEnoughNodes("No storage node has joined this cluster yet; start one and try again.")
-        whole = (
-            "the only storage node is not"
-            if len(state.members) == 1
-            else f"none of the {len(state.members)} storage nodes is"
-        )
-        raise NotEnoughNodes(
-            f"Nothing can be stored: {whole} up ({listed(self._refusals(0, ()))}). Recover or restart one and try"
-            " again."
-        )
-
-    def _check_size(self, request: BeginRequest, chunk_size_bytes: int, replication: int) -> None:
-        """Refuse at once what can't end well."""
-        size_bytes, config = request.size_bytes, self._state.config
-        if size_bytes is None:
-            return
-        if size_bytes < 0:
-            raise InvalidRequest(f"A content of {size_bytes} bytes is not possible.")
-        if -(-size_bytes // chunk_size_bytes) > config.chunks_per_version_max:
-            fitting = -(-size_bytes // config.chunks_per_version_max)
-            advice = f"use a chunk size of at least {fitting} bytes"
-            if fitting > config.chunk_size_bytes_max:
-                advice = "store it as several artifacts"
-            raise InvalidRequest(
-                f"{sized(size_bytes)} in chunks of {chunk_size_bytes} bytes are more than"
-                f" {config.chunks_per_version_max} chunks; {advice}.",
-                chunk_size_bytes=fitting,
-            )
-        members = self._state.members
-        up = [member for member in members if member.state in ("up", "suspect")]
-        copies = min(replication, len(up))
-        free_bytes = members.free_bytes(up)
-        if size_bytes * copies > free_bytes:
-            raise NotEnoughSpace(
-                f"{counted(copies, 'copy', 'copies')} of {quoted(request.name)} need {sized(size_bytes * copies)}"
-                f" and the storage nodes that are up have {sized(free_bytes)} free; free space, add storage nodes"
-                " or ask for fewer copies.",
-                needed_bytes=size_bytes * copies,
-                free_bytes=free_bytes,
-            )
+        upload = self._state.leases.get(request.id)
+        return upload.lease if upload else self._state.leases.open(admit(self._state, request)).lease
 
     # --- Leases -------------------------------------------------------------------------------------------------
 
@@ -268,36 +161,22 @@ class Uploads:
             return NotReady(
                 "The same content is being removed from storage nodes just now; try again in a few seconds."
             )
-        refusals = listed(self._refusals(chunk.size_bytes, excluded))
+        reasons = listed(refusals(state, chunk.size_bytes, excluded))
         up = [member for member in state.members.up() if member.id not in excluded]
         candidates = {candidate.id: candidate for candidate in state.members.candidates()}
         full = sum(1 for member in up if candidates[member.id].free_bytes < chunk.size_bytes)
         if len(up) >= quorum and full:
             return NotEnoughSpace(
                 f"Only {len(up) - full} of the {quorum} storage nodes needed have room for a chunk of"
-                f" {sized(chunk.size_bytes)}: {refusals}. Free space or add storage nodes.",
+                f" {sized(chunk.size_bytes)}: {reasons}. Free space or add storage nodes.",
                 needed_bytes=chunk.size_bytes * quorum,
                 free_bytes=state.members.free_bytes(up),
             )
         return NotEnoughNodes(
             f"A chunk must be on {counted(quorum, 'storage node')} to be safe, and {len(up) - full} can take it:"
-            f" {refusals}. Recover or add storage nodes and try again.",
+            f" {reasons}. Recover or add storage nodes and try again.",
             needed=quorum,
         )
-
-    def _refusals(self, size_bytes: int, excluded: Sequence[str]) -> list[str]:
-        """For each node that takes no chunk of this size, why."""
-        state = self._state
-        free = {candidate.id: candidate.free_bytes for candidate in state.members.candidates()}
-        refusals = []
-        for member in state.members:
-            if member.state != "up":
-                refusals.append(f"{member.name} is {member.state} ({member.reason(state.now_ms)})")
-            elif member.id in excluded:
-                refusals.append(f"{member.name} refused it")
-            elif free[member.id] < size_bytes:
-                refusals.append(f"{member.name} is full ({sized(free[member.id])} free)")
-        return refusals
 
     # --- Commit -------------------------------------------------------------------------------------------------
 
@@ -309,7 +188,7 @@ class Uploads:
             assert isinstance(result, Version), "a lease's id was used for another operation"
             return result
         upload = self._hold(lease)
-        artifact = self._check_mode(lease.name, lease.mode)
+        artifact = check_mode(state, lease.name, lease.mode)
         self._check_list(request)
         stored = self._check_stored(upload, request)
         version = self._version(request, artifact)
@@ -341,10 +220,7 @@ class Uploads:
         """The version is durable: let the soft state follow."""
         state = self._state
         for chunk_id, node_ids in stored.claims.items():
-            for node_id in node_ids:
-                state.redundancy.claim(node_id, chunk_id)
-            chunk = state.redundancy.chunks[chunk_id]
-            state.redundancy.need(chunk.key, max(chunk.wanted, version.replication))
+            state.redundancy.acknowledge(chunk_id, version.replication, node_ids)
         self.release(request.lease.id)
         done = "uploaded" if request.lease.mode == "upload" else f"updated to version {version.version}"
         state.events.record(
@@ -373,11 +249,16 @@ class Uploads:
         for stored in request.chunks:
             told.setdefault(stored.chunk, {}).update(dict.fromkeys(stored.nodes))
         quorum = self._quorum(upload.lease.replication)
+        counting = {member.id: member for member in self._state.members if member.role == "counts"}
         fewest, lacking, claims = upload.lease.replication, 0, {}
         for key, nodes in told.items():
             watched = key.id in upload.pins
             chunk = self._pin(upload, key)
-            claims[key.id] = self._credible(chunk, nodes, watched)
+            claims[key.id] = [
+                node_id
+                for node_id in nodes
+                if node_id in counting and self._is_credible(chunk, counting[node_id], watched)
+            ]
             holders = {*self._state.redundancy.holders(chunk, ("counts",)), *claims[key.id]}
             fewest = min(fewest, len(holders))
             lacking += len(holders) < quorum
@@ -385,22 +266,17 @@ class Uploads:
             raise self._not_durable(request, lacking, quorum, upload.adopted)
         return Stored(fewest, claims)
 
-    def _credible(self, chunk: Chunk, node_ids: Iterable[str], watched: bool) -> list[str]:
-        """Of the nodes that confirmed a chunk to the client, those that count and have not lost it since.
+    def _is_credible(self, chunk: Chunk, member: Member, watched: bool) -> bool:
+        """Whether a node that confirmed a chunk to the client has not lost it since, as far as is known.
 
-        A chunk that this NameNode did not allocate was not watched: it was stored before this NameNode started, so a
+        A chunk that this NameNode did not allocate was not watched: it was stored before this NameNode started, so the
         node's report knows better than the client whether it is still there.
         """
-        state = self._state
-        return [
-            node_id
-            for node_id in node_ids
-            if (member := state.members.get(node_id)) is not None
-            and member.role == "counts"
-            and chunk.replicas.get(node_id) != "deleting"
-            and state.redundancy.believes(node_id, chunk.id)
+        return (
+            chunk.replicas.get(member.id) != "deleting"
+            and self._state.redundancy.believes(member.id, chunk.id)
             and (watched or not member.session.reported)
-        ]
+        )
 
     def _not_durable(self, request: CommitRequest, lacking: int, quorum: int, adopted: bool) -> DameError:
         state = self._state
@@ -410,8 +286,8 @@ class Uploads:
                 f"The NameNode was restarted and does not yet know of enough replicas of {chunks}; try again in"
                 " a few seconds."
             )
-        refusals = self._refusals(0, ())
-        why = f" ({listed(refusals)})" if refusals else ""
+        reasons = refusals(state, 0, ())
+        why = f" ({listed(reasons)})" if reasons else ""
         return NotEnoughNodes(
             f"{chunks} {'is' if lacking == 1 else 'are'} on fewer than {quorum} storage nodes that are up{why}, so"
             " nothing was published. Recover or add storage nodes and try again.",

@@ -281,7 +281,7 @@ def test_a_replica_being_deleted_stays_so_through_a_report_of_the_same_process(d
     ((doomed, _), *_) = driver.told(DeleteChunk)
     reports = driver.nodes[doomed].reports
     driver.nodes[doomed].chunks[key_of(b"stray").id] = 5
-    driver.run(3_000)
+    driver.beat(driver.nodes[doomed])
     assert driver.nodes[doomed].reports == reports + 1
     (chunk,) = driver.namenode.info(driver.now_ms, "a", None).chunks
     assert doomed not in chunk.replicas

@@ -1,0 +1,132 @@
+"""Whether a write may begin: refuse at once, with the cause, what can't end well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.errors import ArtifactExists, InvalidRequest, NotEnoughNodes, NotEnoughSpace, NotReady
+from core.model import BeginRequest, Lease, Mode
+from core.namenode.lookup import not_found
+from core.namenode.names import check_name
+from core.namenode.state import State
+from core.namenode.words import counted, listed, quoted, sized
+
+
+def admit(state: State, request: BeginRequest) -> Lease:
+    """The lease for a request that may go on. Raises what stands in its way."""
+    check_name(request.name, state.config.name_length_max)
+    artifact = check_mode(state, request.name, request.mode)
+    chunk_size_bytes = _chunk_size(state, request)
+    replication = _replication(state, request, artifact)
+    _check_someone_is_up(state)
+    _check_enough_nodes(state, replication)
+    if request.size_bytes is not None:
+        _check_chunks(state, request.size_bytes, chunk_size_bytes)
+        _check_room(state, request.name, request.size_bytes, replication)
+    return Lease(request.id, request.name, request.mode, replication, chunk_size_bytes, state.now_ms)
+
+
+def check_mode(state: State, name: str, mode: Mode) -> int | None:
+    """The artifact to update; None for an upload. Raises ArtifactExists, ArtifactNotFound."""
+    artifact = state.catalog.live(name)
+    if mode == "upload" and artifact is not None:
+        raise ArtifactExists(
+            f"An artifact named {quoted(name)} exists already; update it, or upload under another name.", name=name
+        )
+    if mode == "update" and artifact is None:
+        raise not_found(state, name)
+    return artifact
+
+
+def refusals(state: State, size_bytes: int, excluded: Sequence[str]) -> list[str]:
+    """For each node that takes no chunk of this size, why."""
+    free = {candidate.id: candidate.free_bytes for candidate in state.members.candidates()}
+    sentences = []
+    for member in state.members:
+        if member.state != "up":
+            sentences.append(f"{member.name} is {member.state} ({member.reason(state.now_ms)})")
+        elif member.id in excluded:
+            sentences.append(f"{member.name} refused it")
+        elif free[member.id] < size_bytes:
+            sentences.append(f"{member.name} is full ({sized(free[member.id])} free)")
+    return sentences
+
+
+def _chunk_size(state: State, request: BeginRequest) -> int:
+    if request.chunk_size_bytes is None:
+        return state.config.chunk_size_bytes
+    if not 1 <= request.chunk_size_bytes <= state.config.chunk_size_bytes_max:
+        raise InvalidRequest(
+            f"A chunk size of {request.chunk_size_bytes} bytes is not possible;"
+            f" choose one from 1 to {state.config.chunk_size_bytes_max} bytes.",
+            chunk_size_bytes=request.chunk_size_bytes,
+        )
+    return request.chunk_size_bytes
+
+
+def _replication(state: State, request: BeginRequest, artifact: int | None) -> int:
+    if request.replication is None:
+        return state.config.replication if artifact is None else state.catalog.newest(artifact).replication
+    if not 1 <= request.replication <= state.config.replication_max:
+        raise InvalidRequest(
+            f"A replication of {request.replication} is not possible;"
+            f" choose one from 1 to {state.config.replication_max}.",
+            replication=request.replication,
+        )
+    return request.replication
+
+
+def _check_someone_is_up(state: State) -> None:
+    count = len(state.members)
+    if state.members.up():
+        return
+    if state.safe_mode:
+        raise NotReady(
+            "The NameNode has just started and no storage node has registered yet; try again in a few seconds."
+        )
+    if count == 0:
+        raise NotEnoughNodes("No storage node has joined this cluster yet; start one and try again.")
+    whole = "the only storage node is not" if count == 1 else f"none of the {count} storage nodes is"
+    raise NotEnoughNodes(
+        f"Nothing can be stored: {whole} up ({listed(refusals(state, 0, ()))}). Recover or restart one and try again."
+    )
+
+
+def _check_enough_nodes(state: State, replication: int) -> None:
+    """The configured replication is accepted in a smaller cluster: the missing copies are made when nodes join."""
+    usable = len(state.members.usable())
+    if replication > max(usable, state.config.replication):
+        raise InvalidRequest(
+            f"Replication {replication} needs as many storage nodes, and the cluster has {usable};"
+            f" choose at most {max(usable, state.config.replication)} or add storage nodes.",
+            replication=replication,
+            nodes=usable,
+        )
+
+
+def _check_chunks(state: State, size_bytes: int, chunk_size_bytes: int) -> None:
+    if size_bytes < 0:
+        raise InvalidRequest(f"A content of {size_bytes} bytes is not possible.")
+    chunks_max = state.config.chunks_per_version_max
+    if -(-size_bytes // chunk_size_bytes) <= chunks_max:
+        return
+    fitting = -(-size_bytes // chunks_max)
+    possible = fitting <= state.config.chunk_size_bytes_max
+    advice = f"use a chunk size of at least {fitting} bytes" if possible else "store it as several artifacts"
+    raise InvalidRequest(
+        f"{sized(size_bytes)} in chunks of {chunk_size_bytes} bytes are more than {chunks_max} chunks; {advice}.",
+        chunk_size_bytes=fitting,
+    )
+
+
+def _check_room(state: State, name: str, size_bytes: int, replication: int) -> None:
+    up = [member for member in state.members if member.state in ("up", "suspect")]
+    copies = min(replication, len(up))
+    free_bytes = state.members.free_bytes(up)
+    if size_bytes * copies > free_bytes:
+        raise NotEnoughSpace(
+            f"{counted(copies, 'copy', 'copies')} of {quoted(name)} need {sized(size_bytes * copies)} and the storage"
+            f" nodes that are up have {sized(free_bytes)} free; free space, add storage nodes or ask for fewer copies.",
+            needed_bytes=size_bytes * copies,
+            free_bytes=free_bytes,
+        )
