@@ -25,11 +25,7 @@ class ControlFilter(LineFilter):
     """Panels show names through `safe`; this stands behind inputs, which show what was typed or pasted."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        return [segment if _is_plain(segment.text) else _cleaned(segment) for segment in segments]
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii() and text.isprintable()
+        return [segment if segment.text.isprintable() else _cleaned(segment) for segment in segments]
 
 
 def _cleaned(segment: Segment) -> Segment:

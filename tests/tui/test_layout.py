@@ -6,9 +6,22 @@ import random
 
 import pytest
 from rich.cells import cell_len
+from textual.color import Color
 
 from tests.fakes import FakeStore
 from tests.tui.driver import SIZES, dashboard
+from tui.lines import TONES
+
+NARROW = """\
+ dame fake cluster   ◐ DEGRADED   3/4 nodes up   3 under-replicated   ● LIVE 0s
+[1 Artifacts 3] 2 Nodes 4 !1  3 Cluster  4 Events !1  5 Transfers
+┏━ 1 Artifacts  3 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
+┃ NAME ▲                                       SIZE    VER  REPLICAS       AGE ┃
+┃▌greeting                                     11 B     v1  2/3 UNDER       3m ┃
+┃ model.bin                                  10 KiB     v1  2/3 UNDER       2m ┃
+┃ notes.txt                                     8 B     v1  2/3 UNDER       1m ┃
+"""
+"""The first lines of 80x24 with one of four nodes down."""
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -120,3 +133,52 @@ async def test_the_event_log_follows_until_someone_scrolls_up(store: FakeStore) 
         assert "a newer one" not in "\n".join(d.text().splitlines()[2:-3])
         await d.press("end")
         await d.until(lambda: "a newer one" in "\n".join(d.text().splitlines()[2:-3]))
+
+
+async def test_a_narrow_screen_to_the_letter(store: FakeStore) -> None:
+    store.kill("sn-01")
+    async with dashboard(store, (80, 24), clock=lambda: 0.0) as d:
+        await d.until_shown("LIVE 0s")
+        assert d.text().startswith(NARROW)
+        assert d.text().splitlines()[-1].startswith(" ↵ Open  u Upload  e Update  w Get  d Delete")
+
+
+@pytest.mark.parametrize("theme", ["dame-dark", "dame-light"])
+async def test_every_tone_can_be_read(store: FakeStore, theme: str) -> None:
+    async with dashboard(store) as d:
+        d.app.theme = theme
+        await d.pilot.pause()
+        table = d.table("artifacts")
+        ground = table.background_colors[1]
+        for tone in filter(None, TONES):
+            color = table.get_component_rich_style(f"tone--{tone}").color
+            assert color is not None
+            assert contrast(Color.from_rich_color(color), ground) >= 4.5, tone
+
+
+def contrast(one: Color, other: Color) -> float:
+    """The contrast ratio as WCAG defines it."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(color: Color) -> float:
+    parts = [value / 255 for value in color.rgb]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+async def test_the_keys_offered_are_those_that_do_something(store: FakeStore) -> None:
+    async with dashboard(store, (200, 60)) as d:
+        await d.until_shown("d Delete", "q Quit")
+        assert "f Fail" not in d.text()
+        await d.press("2")
+        await d.until_shown("f Fail", "D Drain")
+        assert "d Delete" not in d.text()
+        assert "r Recover" not in d.text()
+        await d.press("enter")
+        await d.until_shown("esc Back")
+        assert "q Quit" not in d.text()
+        await d.press("colon")
+        await d.until_shown("tab Complete")
+        assert "f Fail" not in d.text().splitlines()[-1]

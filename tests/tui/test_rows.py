@@ -129,15 +129,8 @@ def test_the_chunk_map_shows_who_holds_what(store: FakeStore) -> None:
     assert rows[0].split()[2:6] == ["sn-01", "sn-02", "sn-03", "sn-04"]
     assert len(rows) == 11
     assert all(row.count("●") == 3 for row in rows[1:])
-    assert "no chunks" in plain(chunk_map.lines(FakeStoreWithEmpty.info(), store.nodes())[0])
-
-
-class FakeStoreWithEmpty:
-    @staticmethod
-    def info():  # type: ignore[no-untyped-def]
-        store = FakeStore(1)
-        store.upload("empty", b"")
-        return store.info("empty")
+    store.upload("empty", b"")
+    assert "no chunks" in plain(chunk_map.lines(store.info("empty"), store.nodes())[0])
 
 
 @given(st.binary(max_size=400), st.integers(1, 100), st.booleans())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from core.model import Artifact
@@ -37,20 +38,17 @@ def rows(snapshot: Snapshot, filter: str = "", sort: Sort = SORT_FIRST) -> list[
     """The artifacts that pass the filter, in order; equal ones by name."""
     passing = sorted((item for item in snapshot.artifacts if matches(item.name, filter)), key=lambda item: item.name)
     passing.sort(key=SORTS[sort.column], reverse=sort.reverse)
-    return [_row(artifact, snapshot.status.now_ms) for artifact in passing]
+    return [Row(artifact.name, partial(_cells, artifact, snapshot.status.now_ms)) for artifact in passing]
 
 
-def _row(artifact: Artifact, now_ms: int) -> Row:
-    return Row(
-        artifact.name,
-        (
-            Run(safe(artifact.name)),
-            Run(size(artifact.size_bytes)),
-            Run(f"v{artifact.version}", "dim"),
-            Run(count(artifact.chunks), "dim"),
-            artifact_health(artifact),
-            Run(age(now_ms - artifact.modified_ms), "dim"),
-        ),
+def _cells(artifact: Artifact, now_ms: int) -> tuple[Run, ...]:
+    return (
+        Run(safe(artifact.name)),
+        Run(size(artifact.size_bytes)),
+        Run(f"v{artifact.version}", "dim"),
+        Run(count(artifact.chunks), "dim"),
+        artifact_health(artifact),
+        Run(age(now_ms - artifact.modified_ms), "dim"),
     )
 
 

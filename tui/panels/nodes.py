@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from core.model import NODE_STATES, NodeInfo
@@ -54,24 +55,21 @@ def rows(snapshot: Snapshot, filter: str = "", sort: Sort = SORT_FIRST) -> list[
     passing = [node for node in snapshot.nodes if matches(f"{node.name} {node.id} {node.state} {node.host}", filter)]
     passing.sort(key=lambda node: node.name)
     passing.sort(key=SORTS[sort.column], reverse=sort.reverse)
-    return [_row(node) for node in passing]
+    return [Row(node.id, partial(_cells, node)) for node in passing]
 
 
-def _row(node: NodeInfo) -> Row:
+def _cells(node: NodeInfo) -> tuple[Run, ...]:
     part = used_share(node)
     silent = node.state in ("down", "failed")
-    return Row(
-        node.id,
-        (
-            Run(safe(node.name)),
-            node_state(node.state),
-            Run(f"{bar(part, 5)} {share(node.used_bytes, node.capacity_bytes):>4}", used_tone(part)),
-            Run(size(node.used_bytes)),
-            Run(count(node.chunks)),
-            Run(f"{rate(node.read_bytes_per_s)} / {rate(node.write_bytes_per_s)}", "dim"),
-            Run(beat(node.heartbeat_age_ms), "warn" if silent or node.state == "suspect" else "dim"),
-            Run(safe(node.host), "dim"),
-        ),
+    return (
+        Run(safe(node.name)),
+        node_state(node.state),
+        Run(f"{bar(part, 5)} {share(node.used_bytes, node.capacity_bytes):>4}", used_tone(part)),
+        Run(size(node.used_bytes)),
+        Run(count(node.chunks)),
+        Run(f"{rate(node.read_bytes_per_s)} / {rate(node.write_bytes_per_s)}", "dim"),
+        Run(beat(node.heartbeat_age_ms), "warn" if silent or node.state == "suspect" else "dim"),
+        Run(safe(node.host), "dim"),
     )
 
 

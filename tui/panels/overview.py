@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from core.model import ArtifactInfo, NodeDetail, Version
+from core.model import ArtifactInfo, NodeArtifact, NodeDetail, Version
 from tui.lines import Line, Run, bar, line, sparkline, wrap
 from tui.panels.nodes import used_share, used_tone
 from tui.text import beat, count, duration, rate, safe, share, size, wall_time
@@ -46,19 +47,17 @@ def artifact_lines(info: ArtifactInfo, width: int) -> list[Line]:
 
 def version_rows(versions: Sequence[Version]) -> list[Row]:
     """Newest first, as the store tells them."""
-    return [
-        Row(
-            str(version.version),
-            (
-                Run(f"v{version.version}"),
-                Run(size(version.size_bytes)),
-                Run(count(version.chunks), "dim"),
-                Run(wall_time(version.created_ms), "dim"),
-                Run(version.digest, "dim"),
-            ),
-        )
-        for version in versions
-    ]
+    return [Row(str(version.version), partial(_version_cells, version)) for version in versions]
+
+
+def _version_cells(version: Version) -> tuple[Run, ...]:
+    return (
+        Run(f"v{version.version}"),
+        Run(size(version.size_bytes)),
+        Run(count(version.chunks), "dim"),
+        Run(wall_time(version.created_ms), "dim"),
+        Run(version.digest, "dim"),
+    )
 
 
 def node_lines(
@@ -97,7 +96,8 @@ NODE_ARTIFACT_COLUMNS = (
 
 
 def node_artifact_rows(detail: NodeDetail) -> list[Row]:
-    return [
-        Row(item.name, (Run(safe(item.name)), Run(f"v{item.version}", "dim"), Run(count(item.chunks))))
-        for item in detail.artifacts
-    ]
+    return [Row(item.name, partial(_node_artifact_cells, item)) for item in detail.artifacts]
+
+
+def _node_artifact_cells(item: NodeArtifact) -> tuple[Run, ...]:
+    return Run(safe(item.name)), Run(f"v{item.version}", "dim"), Run(count(item.chunks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from tui.lines import Line, Run, Tone, bar, clip_line, fit, line, spread
 from tui.text import eta, rate, safe, size
@@ -32,22 +33,19 @@ def percent(transfer: Transfer) -> float | None:
 
 def rows(transfers: Sequence[Transfer]) -> list[Row]:
     """Newest first."""
-    return [_row(transfer) for transfer in reversed(transfers)]
+    return [Row(str(transfer.id), partial(_cells, transfer)) for transfer in reversed(transfers)]
 
 
-def _row(transfer: Transfer) -> Row:
+def _cells(transfer: Transfer) -> tuple[Run, ...]:
     progress = transfer.progress
     glyph, tone = ENDINGS.get(transfer.state, (ARROWS[transfer.direction], "accent"))
     moving = transfer.active and transfer.rate_bytes_per_s > 0
-    return Row(
-        str(transfer.id),
-        (
-            Run(f"{glyph} {safe(transfer.artifact)}", "" if transfer.active else tone),
-            _state_run(transfer),
-            Run(_amount(transfer)),
-            Run(rate(transfer.rate_bytes_per_s) if moving else ""),
-            Run(eta(progress.done_bytes, progress.total_bytes, transfer.rate_bytes_per_s) if moving else "", "dim"),
-        ),
+    return (
+        Run(f"{glyph} {safe(transfer.artifact)}", "" if transfer.active else tone),
+        _state_run(transfer),
+        Run(_amount(transfer)),
+        Run(rate(transfer.rate_bytes_per_s) if moving else ""),
+        Run(eta(progress.done_bytes, progress.total_bytes, transfer.rate_bytes_per_s) if moving else "", "dim"),
     )
 
 

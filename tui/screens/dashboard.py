@@ -31,6 +31,16 @@ INSPECT_AFTER_S = 0.25
 class DashboardScreen(PanelScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
+            "escape",
+            "back",
+            "Clear filter",
+            show=False,
+            id="filter.clear",
+            key_display="esc",
+            tooltip="Clear the filter",
+        ),
+        Binding("q", "quit", "Quit", id="quit", tooltip="Quit"),
+        Binding(
             "less_than_sign", "sort(-1)", "Sort by the column before", show=False, id="sort.previous", key_display="<"
         ),
         Binding("greater_than_sign", "sort(1)", "Sort by the next column", show=False, id="sort.next", key_display=">"),
@@ -283,6 +293,9 @@ class DashboardScreen(PanelScreen):
             self.sort_by(event.table.id, event.column)
 
     # --- actions ---
+
+    def action_quit(self) -> None:
+        self.dame.ask_quit()
 
     def action_back(self) -> None:
         """Escape takes away what narrows the view, one thing at a time."""

@@ -76,10 +76,7 @@ class FrameScreen(Screen[None]):
         Binding("p", "pause", "Pause", id="pause", tooltip="Freeze the picture, or let it run again"),
         Binding("R", "refresh", "Refresh", id="refresh", show=False, tooltip="Ask the cluster now"),
         Binding("question_mark", "help", "Help", id="help", key_display="?", tooltip="All keys and commands"),
-        Binding(
-            "escape", "back", "Back", id="back", show=False, key_display="esc", tooltip="Clear the filter, or go back"
-        ),
-        Binding("q", "back_or_quit", "Quit", id="quit", tooltip="Go back; at the dashboard, quit"),
+        Binding("escape,q", "back", "Back", id="back", key_display="esc", tooltip="Go back"),
     ]
 
     _left_focus: Widget | None = None
@@ -313,12 +310,6 @@ class FrameScreen(Screen[None]):
         self.notice.clear()
         if len(self.app.screen_stack) > 1:
             self.app.pop_screen()
-
-    def action_back_or_quit(self) -> None:
-        if len(self.app.screen_stack) > 1:
-            self.action_back()
-        else:
-            self.dame.ask_quit()
 
 
 def _displayed(widget: Widget) -> bool:

@@ -6,7 +6,7 @@ the lines in view, gives its flexible column what the others leave, and drops co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -41,12 +41,18 @@ class Sort:
     reverse: bool = False
 
 
-@dataclass(frozen=True)
 class Row:
-    """A row as shown: one run for each column, in the columns' order."""
+    """A row: its key, and one run for each column, made when the row comes into view. Most never do."""
 
-    key: str
-    cells: tuple[Run, ...]
+    __slots__ = ("_make", "key")
+
+    def __init__(self, key: str, make: Callable[[], tuple[Run, ...]]) -> None:
+        self.key = key
+        self._make = make
+
+    @property
+    def cells(self) -> tuple[Run, ...]:
+        return self._make()
 
 
 class LiveTable(ScrollView, Toned, can_focus=True):
