@@ -121,7 +121,7 @@ class Config:
             variable = f"DAME_{field.name.upper()}"
             if variable not in environment:
                 continue
-            kind = type(field.default)
+            kind = float if isinstance(field.default, float) else int
             try:
                 changes[field.name] = kind(environment[variable])
             except ValueError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import random
 import socket
 import threading
@@ -18,13 +17,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import ray
 from platformdirs import user_data_path
 from ray.exceptions import RayError
 
 from core.cluster import remote
+from core.cluster.payload import Payload
 from core.cluster.supervisor import Supervisor
 from core.config import Config
 from core.errors import DameError, DirectoryFailure, NodeNotServing, StorageNodeError, Unavailable
@@ -44,6 +44,14 @@ SCRUB_BYTES_PER_S = 200 * 1024 * 1024
 """Pace of a scrub that was asked for: about a tenth of what a fast disk reads."""
 
 log = logging.getLogger("dame")
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def group(name: str) -> Callable[[Method], Method]:
+    """Let a method run in one of the actor's groups of threads."""
+    return cast("Callable[[Method], Method]", ray.method(concurrency_group=name))
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -140,31 +148,31 @@ class StorageNodeActor:
 
     # --- Called by clients and by other storage nodes -----------------------------------------------------------
 
-    @ray.method(concurrency_group="data")
+    @group("data")
     @crash_on_broken_invariant
-    def store(self, chunk_id: str, payload: Any) -> None:
-        self._serving().store(chunk_id, memoryview(payload))
+    def store(self, chunk_id: str, payload: Payload) -> None:
+        self._serving().store(chunk_id, payload.view)
 
-    @ray.method(concurrency_group="data")
+    @group("data")
     @crash_on_broken_invariant
-    def read(self, chunk_id: str) -> pickle.PickleBuffer:
-        return pickle.PickleBuffer(self._serving().read(chunk_id))
+    def read(self, chunk_id: str) -> Payload:
+        return Payload(self._serving().read(chunk_id))
 
-    @ray.method(concurrency_group="control")
+    @group("control")
     @crash_on_broken_invariant
     def verify(self, chunk_id: str) -> bool:
         return self._serving().verify(chunk_id)
 
-    @ray.method(concurrency_group="control")
+    @group("control")
     def fail(self) -> None:
         self._serving().fail()
 
-    @ray.method(concurrency_group="control")
+    @group("control")
     def recover(self) -> None:
         self._serving().recover()
         self._wake.set()
 
-    @ray.method(concurrency_group="control")
+    @group("control")
     def pid(self) -> int:
         return os.getpid()
 
@@ -246,8 +254,8 @@ class StorageNodeActor:
         node, chunk_id = self._serving(), command.chunk.id
         for source in command.sources:
             try:
-                payload = remote.ask_storage_node(source.endpoint, self._config.store_timeout_ms, "read", chunk_id)
-                node.store(chunk_id, memoryview(payload))
+                data = remote.ask_storage_node(source.endpoint, self._config.store_timeout_ms, "read", chunk_id)
+                node.store(chunk_id, data)
             except StorageNodeError as error:
                 log.warning("copy of %s from %s failed: %s", chunk_id[:12], source.name, error)
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -36,6 +37,7 @@ OBJECT_STORE_BYTES = 1024 * MIB
 """Shared memory of an embedded cluster; a transfer holds about 100 MB of it."""
 
 START_TIMEOUT_MS = 60_000
+KNOCK_TIMEOUT_S = 5.0
 HEAD_RESOURCE = "node:__internal_head__"
 
 
@@ -253,9 +255,20 @@ def enter_ray(**arguments: Any) -> None:
     if ray.is_initialized():
         raise ConfigurationFailure("This process is connected to Ray already; call ray.shutdown() before connect().")
     try:
+        knock(arguments["address"])
         ray.init(namespace=remote.NAMESPACE, log_to_driver=False, logging_level=logging.ERROR, **arguments)
     except (RayError, OSError, RuntimeError, ValueError, AssertionError) as error:
         raise ClusterUnreachable(f"{_where(arguments['address'])} can't be reached: {_advice(error)}") from error
+
+
+def knock(address: str) -> None:
+    """Find out in seconds that nobody listens at an address; Ray tries for minutes. Raises OSError.
+
+    "auto" and "local" name no address; Ray knows at once whether there is a cluster on this machine.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host, int(port)), KNOCK_TIMEOUT_S).close()
 
 
 def leave_ray() -> None:

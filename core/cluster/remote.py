@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 import time
 import uuid
 from collections.abc import Iterable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any, cast
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from core.cluster.payload import Payload
 from core.config import Config
 from core.errors import ClusterUnreachable, DameError, NodeNotServing, NotReady
 from core.gateway import Call, NameNodeCalls
@@ -29,7 +31,10 @@ INLINE_BYTES = 64 * 1024
 
 HEARTBEAT_TIMEOUT_MS = 5_000
 
-LOST = (RayError, ConnectionError, TimeoutError)
+LOOKUP_TIMEOUT_S = 5.0
+"""Ray itself waits a minute for a head that is gone, with no way to ask for less."""
+
+LOST = (RayError, ConnectionError, TimeoutError, FutureTimeout)
 """What Ray raises when the other side, or the way to it, is gone."""
 
 QUICK = frozenset({"status", "nodes", "node", "artifacts", "events"})
@@ -44,9 +49,27 @@ _handles_lock = threading.Lock()
 def actor(name: str) -> Any:
     """The handle of a named actor. Raises ValueError if there is none, or one of LOST."""
     with _handles_lock:
-        if name not in _handles:
-            _handles[name] = ray.get_actor(name, namespace=NAMESPACE)
-        return _handles[name]
+        known = _handles.get(name)
+    if known is not None:
+        return known
+    handle = _look_up(name)
+    with _handles_lock:
+        _handles[name] = handle
+    return handle
+
+
+def _look_up(name: str) -> Any:
+    """Ask Ray for an actor, in a thread that may be left behind when there is no answer in time."""
+    answer: Future[Any] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(ray.get_actor(name, namespace=NAMESPACE))
+        except BaseException as error:  # noqa: BLE001 - raised where the answer is awaited
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name=f"look up {name}", daemon=True).start()
+    return answer.result(LOOKUP_TIMEOUT_S)
 
 
 def forget(name: str) -> None:
@@ -110,7 +133,7 @@ class RayCall:
         try:
             if self._error is not None:
                 raise self._error
-            return ray.get(self.ref, timeout=None if timeout_ms is None else timeout_ms / 1000)
+            answer = ray.get(self.ref, timeout=None if timeout_ms is None else timeout_ms / 1000)
         except (ValueError, *LOST) as error:
             if (told := ours(error)) is not None:
                 raise told from None
@@ -119,6 +142,7 @@ class RayCall:
             if isinstance(error, (RayActorError, ValueError)):
                 forget(self._endpoint)
             raise NodeNotServing(f"its process does not answer ({_first_line(error)})") from error
+        return answer.view if isinstance(answer, Payload) else answer
 
 
 def _first_line(error: BaseException) -> str:
@@ -135,8 +159,8 @@ class RayGateway:
 
     def put(self, data: memoryview) -> Any:
         if data.nbytes <= INLINE_BYTES:
-            return bytes(data)
-        return ray.put(pickle.PickleBuffer(data))
+            return Payload(bytes(data))
+        return ray.put(Payload(data))
 
     def store(self, node: NodeRef, chunk_id: str, payload: Any) -> Call:
         return start(node.endpoint, "store", chunk_id, payload)

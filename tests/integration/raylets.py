@@ -28,7 +28,8 @@ def serve() -> None:
     os.dup2(2, 1)
     from core.cluster import RAY_ENVIRONMENT
 
-    os.environ.update(RAY_ENVIRONMENT)  # Ray reads it when it is imported
+    # Ray reads these when it is imported; the second keeps it on 127.0.0.1.
+    os.environ.update(RAY_ENVIRONMENT, RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0")
     from ray.cluster_utils import Cluster
 
     client_port = free_port()

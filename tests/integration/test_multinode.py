@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from tests.integration.raylets import Raylets
 
 pytestmark = pytest.mark.ray
 
+ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray would take 127.0.0.1 for the address by which other machines reach this one."""
+
 
 @pytest.fixture
 def raylets(tmp_path: Path) -> Iterator[Raylets]:
@@ -22,9 +26,7 @@ def raylets(tmp_path: Path) -> Iterator[Raylets]:
 
 
 def ask(address: str, *words: str) -> Any:
-    import json
-
-    done = dame("--address", address, *words, "--json")
+    done = dame("--address", address, *words, "--json", environment=ON_LOOPBACK)
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout)
 
@@ -48,7 +50,9 @@ def test_a_cluster_of_raylets_grows_heals_and_serves_from_outside(raylets: Rayle
     raylets.kill(victim)
     eventually(lambda: ask(raylets.address, "status")["nodes"]["down"] == 1)
     eventually(lambda: ask(raylets.address, "status")["under_replicated"] == 0)
-    assert dame("--address", raylets.address, "get", "spread", "--version", "1").stdout == content
+    assert (
+        dame("--address", raylets.address, "get", "spread", "--version", "1", environment=ON_LOOPBACK).stdout == content
+    )
 
     # A new raylet on the directory of the dead one is that storage node again.
     raylets.add(tmp_path / f"disk-{victim}")
