@@ -252,6 +252,15 @@ class Membership:
                 changed.append(member)
         return changed
 
+    def excuse_silence(self, now_ms: int) -> None:
+        """Nobody called for long: the NameNode was busy or its machine asleep, and heartbeats may be waiting in line.
+
+        No node is thought worse of than suspect until it has had the time to be heard.
+        """
+        for member in self:
+            if member.liveness != "down":
+                member.heard_ms = max(member.heard_ms, now_ms - self._config.suspect_after_ms)
+
     def find(self, word: str) -> list[Member]:
         """The nodes a person may mean: the one with this name or id, else all whose name or id begins so."""
         folded = word.casefold()

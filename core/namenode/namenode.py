@@ -56,7 +56,7 @@ _WISH_OVER = {"failed": "was recovered by an operator", "draining": "is no longe
 
 
 class NameNode:
-    """`now_ms` is the first argument of every method. A clock that steps back counts as one that stands still."""
+    """`now_ms` is the first argument of every method: wall-clock time. The clock may step back; time here does not."""
 
     def __init__(self, catalog: Catalog, config: Config, rng: random.Random, now_ms: int) -> None:
         """Take a catalog over: from now on, storage nodes obey this NameNode and none before it. Raises ReadOnly."""
@@ -80,6 +80,8 @@ class NameNode:
             leases=Leases(config.lease_ms),
             events=EventLog(epoch, config.events_max),
         )
+        self._ahead_ms = 0
+        """How far the clock has stepped back since the start: silence must be noticed all the same."""
         self._uploads = Uploads(self._state)
         self._reads = Reads(self._state)
         self._reports = Reports(self._state)
@@ -96,7 +98,12 @@ class NameNode:
 
     def tick(self, now_ms: int) -> None:
         """Let time take its effect."""
-        self._state.now_ms = self._state.redundancy.now_ms = max(now_ms, self._state.now_ms)
+        state = self._state
+        self._ahead_ms = max(self._ahead_ms, state.now_ms - now_ms)
+        before_ms, state.now_ms = state.now_ms, now_ms + self._ahead_ms
+        state.redundancy.now_ms = state.now_ms
+        if state.now_ms - before_ms >= state.config.suspect_after_ms:
+            state.members.excuse_silence(state.now_ms)
         self._upkeep.tick()
 
     def check_invariants(self) -> None:

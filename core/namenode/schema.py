@@ -1,6 +1,15 @@
-"""The catalog's tables. All of it is hard state: nothing here can be rebuilt from what storage nodes report."""
+"""The catalog's tables, and how its file is locked and opened.
+
+All of it is hard state: nothing here can be rebuilt from what storage nodes report.
+"""
 
 from __future__ import annotations
+
+import fcntl
+import sqlite3
+from pathlib import Path
+
+from core.errors import DirectoryFailure
 
 FORMAT_VERSION = 1
 
@@ -73,3 +82,57 @@ CREATE INDEX operations_by_age ON operations (time_ms);
 """
 
 TABLE_NAMES = ("facts", "artifacts", "versions", "chunks", "chunk_lists", "nodes", "operations")
+
+
+def take_lock(lock: int, directory: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise DirectoryFailure(
+            f"The catalog in {directory} is in use by another NameNode; stop that one, or choose another directory.",
+            directory=str(directory),
+        ) from error
+
+
+def connect(directory: Path, new_cluster_id: str) -> sqlite3.Connection:
+    path = directory / "catalog.sqlite"
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
+    try:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+        _prepare(connection, path, new_cluster_id)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise _unusable(path, error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, new_cluster_id: str) -> None:
+    """Make the tables in a new file; refuse a file of another format."""
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        for statement in TABLES.split(";"):
+            connection.execute(statement)
+        facts = (("format_version", str(FORMAT_VERSION)), ("cluster_id", new_cluster_id), ("epoch", "0"))
+        connection.executemany("INSERT INTO facts VALUES (?, ?)", facts)
+    row = connection.execute("SELECT value FROM facts WHERE key = 'format_version'").fetchone()
+    connection.execute("COMMIT")
+    if row is None or row[0] != str(FORMAT_VERSION):
+        raise DirectoryFailure(
+            f"The catalog {path} has format {row[0] if row else 'unknown'}; this DAME reads format {FORMAT_VERSION}."
+            " Use the release of DAME that wrote it, or a newer one.",
+            directory=str(path.parent),
+        )
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> DirectoryFailure:
+    return DirectoryFailure(
+        f"The catalog {path} can't be opened ({error}); mend its directory or disk, or restore the file from a copy.",
+        directory=str(path.parent),
+    )

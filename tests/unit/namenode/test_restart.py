@@ -87,14 +87,31 @@ def test_names_and_sequence_numbers_grow_across_restarts(driver: Driver) -> None
     assert [row.name for row in driver.namenode.nodes(driver.now_ms)] == [f"sn-{number:02d}" for number in range(1, 6)]
 
 
-def test_a_clock_that_steps_back_stands_still(driver: Driver) -> None:
+def test_silence_is_noticed_although_the_clock_stepped_back(driver: Driver) -> None:
     driver.put("a", TEXT)
     driver.run(2_000)
-    now_ms = driver.now_ms
+    before_ms = driver.namenode.status(driver.now_ms).now_ms
     driver.now_ms -= 3_600_000
-    driver.run(5_000)
-    assert driver.namenode.status(driver.now_ms).now_ms == now_ms
-    assert driver.namenode.status(driver.now_ms).nodes["up"] == 4
+    driver[1].kill()
+    driver.run(12_000)
+    status = driver.namenode.status(driver.now_ms)
+    assert status.now_ms == before_ms + 11_000, "all but the second in which the clock stepped back"
+    assert (status.nodes["up"], status.nodes["down"]) == (3, 1)
+
+
+def test_a_pause_of_the_namenode_itself_is_not_held_against_the_nodes(driver: Driver) -> None:
+    """A laptop wakes up, or a long call ends: the first to be heard must not find all others down."""
+    driver.put("a", TEXT)
+    driver.run(2_000)
+    driver.now_ms += 8 * 3_600_000
+    assert driver.namenode.status(driver.now_ms).nodes["suspect"] == 4
+    assert len(driver.namenode.locate(driver.now_ms, "a", None, 0, 10).chunks) == 6
+    driver[1].kill()
+    driver.run(1_000)
+    assert driver.namenode.status(driver.now_ms).nodes["up"] == 3
+    driver.run(7_000)
+    assert driver.namenode.status(driver.now_ms).nodes["down"] == 1
+    assert not any("sn-02 is down" in text for text in driver.texts())
 
 
 def test_garbage_waits_for_uploads_of_the_former_namenode(make_driver: MakeDriver) -> None:
