@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import io
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import groupby
+from typing import Any
 
 from core.errors import UsageError
 from core.verbs.registry import PHRASES, VERBS, find
@@ -19,6 +22,9 @@ from core.verbs.verb import Argument, Context, Result, Verb
 HELP_FLAGS = ("-h", "--help")
 JSON_FLAG = "--json"
 END_OF_OPTIONS = "--"
+
+LINE_MAX = 100_000
+"""Characters; the time that shlex takes for a word grows with the square of its length."""
 
 _VALUE_FLAGS = frozenset(flag for verb in VERBS.values() for argument in verb.arguments for flag in argument.flags)
 
@@ -44,62 +50,26 @@ class Invocation:
 # --- Words ------------------------------------------------------------------------------------------------------
 
 
-class Word(NamedTuple):
-    """A word with its quotes taken off, and where it stood."""
-
-    text: str
-    start: int
-    end: int
-    open: str = ""
-    """What it still lacks: a quote, or the character after a backslash."""
-
-
-def scan(line: str) -> Iterator[Word]:
-    """Cut a line into words as a POSIX shell does. Only the last word can be open."""
-    position = 0
-    while position < len(line):
-        if line[position].isspace():
-            position += 1
-            continue
-        word = _scan_word(line, position)
-        yield word
-        position = word.end
-
-
-def _scan_word(line: str, start: int) -> Word:
-    text: list[str] = []
-    quote = ""
-    position = start
-    while position < len(line):
-        char = line[position]
-        if not quote and char.isspace():
-            break
-        if char == "\\" and quote != "'":
-            if position + 1 == len(line):
-                return Word("".join(text), start, len(line), quote or "\\")
-            position += 1
-            if quote and line[position] not in '"\\$`':
-                text.append("\\")
-            text.append(line[position])
-        elif char == quote:
-            quote = ""
-        elif char in "'\"" and not quote:
-            quote = char
-        else:
-            text.append(char)
-        position += 1
-    return Word("".join(text), start, position, quote)
-
-
 def split(line: str) -> list[tuple[str, int]]:
     """Cut a line into words as a POSIX shell does, each with its offset. Raises UsageError (open quote)."""
-    words = list(scan(line))
-    if words and words[-1].open:
-        lacks = (
-            "Nothing follows the backslash" if words[-1].open == "\\" else f"The quote {words[-1].open} is not closed"
-        )
-        raise UsageError(f"{lacks}; close it, or put a backslash before it.", position=words[-1].start)
-    return [(word.text, word.start) for word in words]
+    if len(line) > LINE_MAX:
+        raise UsageError(f"A line holds at most {LINE_MAX:,} characters; put longer content into a file, for --file.")
+    stream = io.StringIO(line)
+    lexer = shlex.shlex(stream, posix=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    words: list[tuple[str, int]] = []
+    while True:
+        start = stream.tell()
+        while start < len(line) and line[start] in lexer.whitespace:
+            start += 1
+        try:
+            word = lexer.get_token()
+        except ValueError:
+            message = "This word is not closed; end its quote, or put a backslash before a quote or backslash in it."
+            raise UsageError(message, position=start) from None
+        if word is None:
+            return words
+        words.append((word, start))
 
 
 # --- Commands ---------------------------------------------------------------------------------------------------
@@ -111,147 +81,145 @@ def parse_line(line: str) -> Invocation:
     return parse([word for word, _ in words], [*(offset for _, offset in words), len(line)])
 
 
-def parse(words: Sequence[str], offsets: Sequence[int] | None = None) -> Invocation:
+def parse(words: Sequence[str], offsets: Sequence[int] = ()) -> Invocation:
     """Understand a command.
 
     offsets: where the words stand in their line, and where the line ends; makes the `position` of errors.
     Raises UsageError.
     """
-    return _Parser(words, offsets).parse()
+    return _Command(words, offsets).understood()
 
 
-class _Given(NamedTuple):
-    """A value on the command line, and the index of the word it came from."""
+class _Command:
+    """The words of one command.
 
-    text: str
-    word: int
+    argparse sees the options as they are, and in place of every other word its index. So no word is ever taken for
+    what it is not, whatever it holds, and each value leads back to where it stood.
+    """
 
-
-class _Parser:
-    """One pass over the words of one command."""
-
-    def __init__(self, words: Sequence[str], offsets: Sequence[int] | None) -> None:
+    def __init__(self, words: Sequence[str], offsets: Sequence[int]) -> None:
         self._words = words
-        self._offsets = offsets or ()
-        self._json = False
-        self._given: dict[Argument, _Given] = {}
+        self._offsets = offsets
+        self._options_end = [*words, END_OF_OPTIONS].index(END_OF_OPTIONS)
 
-    def parse(self) -> Invocation:
-        first = self._verb_index()
-        if first == len(self._words) and any(word in HELP_FLAGS for word in self._words):
-            return Invocation(VERBS["help"], argparse.Namespace(verb=None), JSON_FLAG in self._words)
-        verb, length = self._verb_at(first)
-        after = range(first + length, len(self._words))
-        positionals = self._options(verb, [*range(first), *after])
-        if positionals is None:
-            return Invocation(VERBS["help"], argparse.Namespace(verb=verb.name), self._json)
-        self._bind(verb, positionals)
-        self._check_complete(verb)
-        values = {argument.name: self._value(argument) for argument in verb.arguments}
-        return Invocation(verb, argparse.Namespace(**values), self._json)
+    def understood(self) -> Invocation:
+        options = self._words[: self._options_end]
+        json = JSON_FLAG in options
+        start = self._verb_index()
+        found = find(self._words[start:])
+        if not found and start < len(self._words):
+            raise self._unknown_verb(start)
+        if not {*HELP_FLAGS}.isdisjoint(options):
+            return Invocation(VERBS["help"], argparse.Namespace(verb=found[0].name if found else None), json)
+        if not found:
+            raise self._refusal("A verb is missing; `help` shows them all.")
+        verb, length = found
+        given = self._bind(verb, [*range(start), *range(start + length, len(self._words))])
+        self._check_complete(verb, given, json)
+        values = {argument.name: self._value(argument, given.get(argument, ())) for argument in verb.arguments}
+        return Invocation(verb, argparse.Namespace(**values), json)
 
     def _verb_index(self) -> int:
         """How many words of options stand before the verb."""
         index = 0
         while index < len(self._words) and is_option(self._words[index]):
             index += 2 if self._words[index] in _VALUE_FLAGS else 1
-        return index
+        return min(index, len(self._words))
 
-    def _verb_at(self, index: int) -> tuple[Verb, int]:
-        found = find(self._words[index:])
-        if found:
-            return found
-        if index >= len(self._words):
-            raise self._refusal("A verb is missing; `help` shows them all.", index)
-        word = self._words[index]
-        raise self._refusal(
-            f"There is no verb {word!r}{_suggested(word, _VERBS_BY_WORD)}; `help` shows them all.", index
-        )
-
-    def _options(self, verb: Verb, indexes: Iterable[int]) -> list[_Given] | None:
-        """Take the options out of these words; the answer is what is left, or None where help was asked for."""
-        left: list[_Given] = []
-        rest = iter(indexes)
-        for index in rest:
-            word = self._words[index]
-            if word == END_OF_OPTIONS:
-                left += [_Given(self._words[later], later) for later in rest]
-            elif not is_option(word):
-                left.append(_Given(word, index))
-            elif word in HELP_FLAGS:
-                self._json = self._json or JSON_FLAG in self._words
-                return None
-            elif word == JSON_FLAG:
-                self._json = True
-            else:
-                self._option(verb, index, rest)
-        return left
-
-    def _option(self, verb: Verb, index: int, rest: Iterator[int]) -> None:
-        flag, equals, value = self._words[index].partition("=")
-        argument = verb.option(flag)
-        if argument is None:
-            raise self._unknown_option(verb, flag, index)
-        if equals:
-            self._given[argument] = _Given(value, index)
-            return
-        following = next(rest, None)
-        if following is None or _is_flag_of(verb, self._words[following]):
-            raise self._refusal(f"{flag} needs a value: {argument.label}.", index)
-        self._given[argument] = _Given(self._words[following], following)
-
-    def _bind(self, verb: Verb, given: list[_Given]) -> None:
-        """Hand the plain words to the positional arguments, in order."""
-        for argument in verb.positionals:
-            if given and argument.many:
-                self._given[argument] = _Given(" ".join(word.text for word in given), given[0].word)
-                given = []
-            elif given:
-                self._given[argument] = given.pop(0)
-        if given:
-            quotes = "; put quotes around a text of several words" if verb.positionals else ""
-            raise self._refusal(f"{given[0].text!r} is one word too many{quotes}. Usage: {verb.usage}", given[0].word)
-
-    def _check_complete(self, verb: Verb) -> None:
-        for argument in verb.positionals:
-            if argument.required and argument not in self._given:
-                raise self._refusal(f"{argument.label} is missing. Usage: {verb.usage}", len(self._words))
-        for choice in sorted({argument.one_of for argument in verb.arguments if argument.one_of}):
-            self._check_choice(verb, [argument for argument in verb.arguments if argument.one_of == choice])
-        needed = next((argument for argument in verb.arguments if argument.name == verb.json_needs), None)
-        if self._json and needed and needed not in self._given:
-            raise self._refusal(f"--json and the bytes can't share the output; add {needed.label}.", len(self._words))
-
-    def _check_choice(self, verb: Verb, choices: list[Argument]) -> None:
-        given = [argument for argument in choices if argument in self._given]
-        labels = [argument.label for argument in choices]
-        if not given:
-            raise self._refusal(f"{' or '.join(labels)} is missing. Usage: {verb.usage}", len(self._words))
-        if len(given) > 1:
-            raise self._refusal(
-                f"Give {' or '.join(labels)}, not both.", max(self._given[argument].word for argument in given)
-            )
-
-    def _value(self, argument: Argument) -> Any:
-        given = self._given.get(argument)
-        if given is None:
-            return None
+    def _bind(self, verb: Verb, indexes: Sequence[int]) -> dict[Argument, Sequence[int]]:
+        """The words of each argument that is given."""
+        tokens = [self._token(verb, index) for index in indexes]
         try:
-            return argument.type(given.text)
+            bound, surplus = _argument_parser(verb).parse_known_intermixed_args(tokens)
+        except argparse.ArgumentError:  # only an option without its value is left to go wrong
+            for index, token, following in zip(indexes, tokens, [*tokens[1:], END_OF_OPTIONS], strict=True):
+                if (argument := verb.option(token)) and not following.isdecimal():
+                    raise self._refusal(f"{token} needs a value: {argument.label}.", index) from None
+            raise
+        for token in surplus:
+            if token != END_OF_OPTIONS:
+                raise self._too_many(verb, int(token))
+        given: dict[Argument, Sequence[int]] = {}
+        for argument in verb.arguments:
+            if (index := getattr(bound, argument.name)) not in (None, []):
+                given[argument] = index if argument.many else [index]
+        return given
+
+    def _token(self, verb: Verb, index: int) -> str:
+        """What argparse sees of a word."""
+        word = self._words[index]
+        flag, equals, _ = word.partition("=")
+        if index > self._options_end:
+            return str(index)
+        if word in (JSON_FLAG, END_OF_OPTIONS):
+            return word
+        if verb.option(flag):
+            return f"{flag}={index}" if equals else flag
+        follows_flag = index > 0 and verb.option(self._words[index - 1])
+        if is_option(word) and not follows_flag:
+            raise self._unknown_option(verb, index)
+        return str(index)
+
+    def _check_complete(self, verb: Verb, given: Mapping[Argument, Sequence[int]], json: bool) -> None:
+        for _, group in groupby(verb.arguments, lambda argument: argument.one_of or argument.name):
+            choices = list(group)
+            labels = " or ".join(argument.label for argument in choices)
+            taken = [given[argument][0] for argument in choices if argument in given]
+            if not taken and (choices[0].one_of or not choices[0].optional):
+                raise self._refusal(f"{labels} is missing. Usage: {verb.usage}")
+            if len(taken) > 1:
+                raise self._refusal(f"Give {labels}, not both.", max(taken))
+        needed = next((argument for argument in verb.arguments if argument.name == verb.json_needs), None)
+        if json and needed and needed not in given:
+            raise self._refusal(f"--json and the bytes can't share the output; add {needed.label}.")
+
+    def _value(self, argument: Argument, indexes: Sequence[int]) -> Any:
+        if not indexes:
+            return None
+        text = " ".join(self._words[index] for index in indexes)
+        flag, _, value = text.partition("=")
+        if flag in argument.flags:
+            text = value
+        try:
+            return argument.type(text)
         except ValueError as error:
-            raise self._refusal(f"{argument.label} must be {error}, not {given.text!r}.", given.word) from None
+            raise self._refusal(f"{argument.label} must be {error}, not {text!r}.", indexes[0]) from None
 
-    def _unknown_option(self, verb: Verb, flag: str, index: int) -> UsageError:
-        known = {flag: flag for argument in verb.arguments for flag in argument.flags} | {JSON_FLAG: JSON_FLAG}
-        return self._refusal(
-            f"{verb.name} has no option {flag!r}{_suggested(flag, known)}; put -- before a word that begins with a "
-            f"dash. Usage: {verb.usage}",
-            index,
-        )
+    def _unknown_verb(self, index: int) -> UsageError:
+        word = self._words[index]
+        hint = _suggested(word, _VERBS_BY_WORD)
+        return self._refusal(f"There is no verb {word!r}{hint}; `help` shows them all.", index)
 
-    def _refusal(self, message: str, index: int) -> UsageError:
-        position = {"position": self._offsets[index]} if index < len(self._offsets) else {}
+    def _unknown_option(self, verb: Verb, index: int) -> UsageError:
+        word = self._words[index]
+        flags = [JSON_FLAG, *(flag for argument in verb.arguments for flag in argument.flags)]
+        hint = _suggested(word.partition("=")[0], {flag: flag for flag in flags})
+        message = f"{verb.name} has no option {word!r}{hint}; put -- before a word that begins with a dash."
+        return self._refusal(f"{message} Usage: {verb.usage}", index)
+
+    def _too_many(self, verb: Verb, index: int) -> UsageError:
+        quotes = "; put quotes around a text of several words" if verb.positionals else ""
+        return self._refusal(f"{self._words[index]!r} is one word too many{quotes}. Usage: {verb.usage}", index)
+
+    def _refusal(self, message: str, index: int | None = None) -> UsageError:
+        """A refusal that points at a word, or at the end of the line."""
+        position = {"position": self._offsets[-1 if index is None else index]} if self._offsets else {}
         return UsageError(message, **position)
+
+
+def _argument_parser(verb: Verb) -> argparse.ArgumentParser:
+    """Binds the arguments to indexes of words, and leaves refusals to the caller.
+
+    Made anew for each command, since argparse changes a parser while it parses intermixed arguments.
+    """
+    parser = argparse.ArgumentParser(verb.name, verb.usage, add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument(JSON_FLAG, dest=JSON_FLAG, action="store_true")
+    for argument in verb.arguments:
+        if argument.flags:
+            parser.add_argument(*argument.flags, dest=argument.name, type=int)
+        else:
+            parser.add_argument(argument.name, nargs="*" if argument.many else "?", type=int)
+    return parser
 
 
 def is_option(word: str) -> bool:
@@ -259,10 +227,6 @@ def is_option(word: str) -> bool:
     return word.startswith("-") and word not in ("-", END_OF_OPTIONS)
 
 
-def _is_flag_of(verb: Verb, word: str) -> bool:
-    return word in (JSON_FLAG, END_OF_OPTIONS, *HELP_FLAGS) or verb.option(word.partition("=")[0]) is not None
-
-
 def _suggested(word: str, known: Mapping[str, str]) -> str:
-    close = [known[near] for near in difflib.get_close_matches(word, sorted(known), n=3)]
+    close = [known[near] for near in difflib.get_close_matches(word, known, n=3)]
     return f" (did you mean {' or '.join(close)}?)" if close else ""

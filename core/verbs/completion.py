@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections.abc import Iterable, Sequence
@@ -9,11 +10,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from core.verbs.commandline import END_OF_OPTIONS, JSON_FLAG, Word, is_option, scan
+from core.errors import UsageError
+from core.verbs.commandline import END_OF_OPTIONS, JSON_FLAG, is_option, split
 from core.verbs.registry import PHRASES, find
 from core.verbs.verb import Argument, Completes, Verb
 
 CANDIDATES_MAX = 200
+_LINE_MAX = 10_000
+"""Characters before the cursor; a longer line is not worth the wait at each key."""
 _ENTRIES_MAX = 5_000
 """Names of a directory that are looked at; a larger one is not worth the wait."""
 
@@ -34,14 +38,23 @@ def complete(
 
     directory: where relative paths start; the current one unless told otherwise.
     """
-    words = list(scan(line[:cursor]))
-    at_word = bool(words) and words[-1].end == cursor
-    current = words.pop() if at_word else Word("", cursor, cursor)
-    completer = _Completer([word.text for word in words], current.text, artifacts, nodes, directory or Path.cwd())
+    if cursor > _LINE_MAX:
+        return Completion(cursor, ())
+    *words, (prefix, start) = _split_open(line[:cursor])
+    completer = _Completer([word for word, _ in words], prefix, artifacts, nodes, directory or Path.cwd())
     offset, candidates = completer.candidates()
-    if offset and line[current.start : cursor] != current.text:
+    if offset and line[start:cursor] != prefix:
         return Completion(cursor, ())  # --flag="valu: quotes make the offset of the value unknown
-    return Completion(current.start + offset, tuple(dict.fromkeys(islice(candidates, CANDIDATES_MAX))))
+    return Completion(start + offset, tuple(dict.fromkeys(islice(candidates, CANDIDATES_MAX))))
+
+
+def _split_open(line: str) -> list[tuple[str, int]]:
+    """The words of a line that may end within one. The last word is the one at its end, if only an empty one."""
+    for quote in ("", "'", '"'):
+        with contextlib.suppress(UsageError):
+            *words, (last, start) = split(f"{line}|{quote}")
+            return [*words, (last.removesuffix("|"), start)]
+    raise AssertionError("one of these ends every word")
 
 
 class _Completer:

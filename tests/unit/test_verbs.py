@@ -46,6 +46,9 @@ def given_to(line: str) -> dict[str, Any]:
         ("'\\n'", [("\\n", 0)]),
         ('"\\n"', [("\\n", 0)]),
         ("a\tb\nc", [("a", 0), ("b", 2), ("c", 4)]),
+        ("a\u00a0b \u3000", [("a\u00a0b", 0), ("\u3000", 4)]),
+        ("# a", [("#", 0), ("a", 2)]),
+        ("a \0", [("a", 0), ("\0", 2)]),
     ],
 )
 def test_split(line: str, words: list[tuple[str, int]]) -> None:
@@ -57,7 +60,7 @@ def test_whatever_is_quoted_comes_back(words: list[str]) -> None:
     assert [word for word, _ in split(shlex.join(words))] == words
 
 
-@given(st.text(alphabet="ab '\"\\"))
+@given(st.text(alphabet="ab '\"\\\n\r#$`|;\0\u00a0"))
 def test_split_agrees_with_the_standard_library(line: str) -> None:
     try:
         expected = shlex.split(line)
@@ -71,6 +74,12 @@ def test_split_agrees_with_the_standard_library(line: str) -> None:
 @pytest.mark.parametrize("line", ["get 'a", 'get "a b', "get a\\"])
 def test_an_open_word_is_refused_where_it_begins(line: str) -> None:
     assert refused(line).details == {"position": 4}
+
+
+def test_a_line_has_a_limit() -> None:
+    assert len(parse_line(f"upload a {'x' * 10_000}").arguments.text) == 10_000
+    assert "--file" in refused(f"upload a {'x' * 100_000}").message
+    assert complete("get " + "x" * 100_000, 100_004, [], []).candidates == ()
 
 
 # --- Commands ---------------------------------------------------------------------------------------------------
@@ -138,6 +147,44 @@ def test_names_that_begin_with_a_dash_follow_two_dashes() -> None:
     assert given_to("upload - -") == {"name": "-", "text": "-"}
 
 
+@pytest.mark.parametrize("word", ["", " ", "0", "1", "=", "@f", "-", "\0", "\x001", "\x1b[0m", "\u00b2", "\ud800"])
+def test_a_word_is_never_taken_for_something_else(word: str) -> None:
+    given = parse(["upload", word, word]).arguments
+    assert (given.name, given.text) == (word, word)
+
+
+@pytest.mark.parametrize("word", ["0", "1", "-", "--", "-1", "-x y", "--json", "--json=1", "--file", "--file=0", "-h"])
+def test_what_looks_like_an_option_is_a_value_where_it_can_only_be_one(word: str) -> None:
+    given = parse(["upload", f"--file={word}", "--", word]).arguments
+    assert (given.name, given.file) == (word, word)
+
+
+def test_the_last_of_several_values_counts() -> None:
+    assert given_to("get a --version 1 --version=2") == {"name": "a", "version": 2}
+
+
+@pytest.mark.parametrize(
+    ("line", "verb", "json"),
+    [
+        ("--help", None, False),
+        ("-h --json", None, True),
+        ("--help --file", None, False),
+        ("get a b c --help", "get", False),
+        ("--json get --version x -h", "get", True),
+        ("get --help --output", "get", False),
+        ("get -x --output --help", "get", False),
+        ("list nodes -h -- --json", "nodes", False),
+    ],
+)
+def test_who_asks_for_help_gets_it_whatever_else_is_wrong(line: str, verb: str | None, json: bool) -> None:
+    asked = parse_line(line)
+    assert (asked.verb.name, asked.arguments.verb, asked.json) == ("help", verb, json)
+
+
+def test_help_after_the_end_of_options_is_a_word() -> None:
+    assert given_to("get -- --help") == {"name": "--help"}
+
+
 def test_empty_text_is_content() -> None:
     assert given_to("upload name ''") == {"name": "name", "text": ""}
 
@@ -168,6 +215,18 @@ def test_empty_text_is_content() -> None:
         ("events --since ²", 15, "whole number"),
         ("status now", 7, "too many"),
         ("node", 4, "NODE"),
+        ("--json", 6, "verb is missing"),
+        ("--file", 6, "verb is missing"),
+        ("lst --help", 0, "list"),
+        ("upload --file a --file", 16, "--file needs a value"),
+        ("upload --file --file a b", 7, "--file needs a value"),
+        ("upload a --replication -- 2", 9, "--replication needs a value"),
+        ("--file a nodes", 0, "no option '--file'"),
+        ("get -x a b", 4, "no option '-x'"),
+        ("get a b -x", 8, "no option '-x'"),
+        ("get a '-x y'", 6, "no option '-x y'"),
+        ("list --json=x", 5, "no option '--json=x'"),
+        ("status -- now", 10, "too many"),
     ],
 )
 def test_a_refusal_points_at_its_cause(line: str, position: int, says: str) -> None:
