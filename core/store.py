@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from core.config import Config
-from core.errors import OutputFailure, StorageNodeError
+from core.errors import InvalidRequest, OutputFailure, StorageNodeError
 from core.gateway import Call, Gateway
 from core.model import (
     Artifact,
@@ -222,26 +222,31 @@ class ArtifactStore:
 
     def recover(self, node: str) -> NodeInfo:
         """Let a failed node serve and beat again. Raises NodeNotFound."""
-        info = self._wish(node, "none")
+        info = self._wish(node, "none", instead_of="failed")
         with suppress(StorageNodeError):  # a process that is gone learns it when the next one registers
             self._settle(self._gateway.recover(self._gateway.namenode.node_ref(info.id)))
         return self.node(info.id).node
 
     def drain(self, node: str) -> NodeInfo:
-        """Copy all that is on a node elsewhere and give it nothing new; it serves reads meanwhile. Raises
-        NodeNotFound."""
-        return self._wish(node, "draining")
+        """Copy all that is on a node elsewhere and give it nothing new; it serves reads meanwhile.
+
+        Raises NodeNotFound; InvalidRequest for a node that has been failed.
+        """
+        info = self._wish(node, "draining", instead_of="none")
+        if info.state == "failed":
+            raise InvalidRequest(f"{info.name} has been failed and can't be drained; recover it first.", node=info.id)
+        return info
 
     def undrain(self, node: str) -> NodeInfo:
         """Take a drain back. Raises NodeNotFound."""
-        return self._wish(node, "none")
+        return self._wish(node, "none", instead_of="draining")
 
     def scrub(self) -> int:
         """Ask every node that is up to re-read all its replicas now. The answer is how many were asked."""
         return self._gateway.namenode.scrub()
 
-    def _wish(self, node: str, wish: Wish) -> NodeInfo:
-        return self._gateway.namenode.set_wish(self._gateway.unique_id(), node, wish)
+    def _wish(self, node: str, wish: Wish, instead_of: Wish | None = None) -> NodeInfo:
+        return self._gateway.namenode.set_wish(self._gateway.unique_id(), node, wish, instead_of)
 
     def _settle(self, call: Call) -> None:
         if not self._gateway.wait([call], self._config.call_timeout_ms):

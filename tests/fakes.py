@@ -595,6 +595,8 @@ class FakeStore(ArtifactStore):
     def _set_wish(self, verb: str, node: str, wish: Wish) -> NodeInfo:
         with self._call(verb):
             found = self._find_node(node)
+            if verb == "drain" and found.wish == "failed":
+                raise InvalidRequest(f"{found.name} has been failed and can't be drained; recover it first.")
             if wish != "none" or found.wish == _UNDONE_BY[verb]:
                 found.wish = wish
             self._tell("warning" if wish == "failed" else "info", f"{found.name} is {found.state}.", node=found.id)

@@ -314,8 +314,8 @@ def _where(address: str) -> str:
 
 
 def _advice(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    lowered = text.lower()
+    text = " ".join((str(error).strip().splitlines() or [type(error).__name__])[-1].split())  # the end of a traceback
+    lowered = str(error).lower()
     if "token" in lowered or "unauthenticated" in lowered:
         return "its token is missing or wrong. Copy ~/.ray/auth_token from the head, or put it into RAY_AUTH_TOKEN."
     if "version" in lowered and "mismatch" in lowered:

@@ -7,7 +7,6 @@ The connection is used by one caller at a time, from whichever thread that is.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,10 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import DirectoryFailure, ReadOnly
+from core.directory import DirectoryLock, lock_directory, make_directory
+from core.errors import ReadOnly
 from core.model import ChunkKey, Version, Wish
 from core.namenode import edits
-from core.namenode.schema import TABLE_NAMES, connect, take_lock
+from core.namenode.schema import TABLE_NAMES, connect
 
 IDS_PER_QUERY = 500
 """SQLite allows 999 parameters in old builds."""
@@ -60,7 +60,7 @@ class Totals:
 class Catalog:
     """Use `Catalog.open`."""
 
-    def __init__(self, directory: Path, connection: sqlite3.Connection, lock: int) -> None:
+    def __init__(self, directory: Path, connection: sqlite3.Connection, lock: DirectoryLock) -> None:
         self.directory = directory
         self.revision = 0
         """Grows with every change; what was read at an older revision may be stale."""
@@ -72,24 +72,17 @@ class Catalog:
     @classmethod
     def open(cls, directory: Path, new_cluster_id: str) -> Catalog:
         """Open the catalog in a directory, or make one there for a new cluster. Raises DirectoryFailure."""
+        make_directory(directory)
+        lock = lock_directory(directory)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise DirectoryFailure(
-                f"The catalog directory {directory} can't be used ({error.strerror}); choose another or mend it.",
-                directory=str(directory),
-            ) from error
-        try:
-            take_lock(lock, directory)
             return cls(directory, connect(directory, new_cluster_id), lock)
         except BaseException:
-            os.close(lock)
+            lock.release()
             raise
 
     def close(self) -> None:
         self._connection.close()
-        os.close(self._lock)
+        self._lock.release()
 
     # --- Changing ---------------------------------------------------------------------------------------------
 

@@ -223,7 +223,11 @@ class NameNode:
 
     # --- For operators ------------------------------------------------------------------------------------------
 
-    def set_wish(self, now_ms: int, operation: str, node: str, wish: Wish) -> NodeInfo:
+    def set_wish(self, now_ms: int, operation: str, node: str, wish: Wish, instead_of: Wish | None = None) -> NodeInfo:
+        """Note what an operator wants of a node.
+
+        instead_of: change nothing unless this is what is wanted of it now; None for whatever it is.
+        """
         self.tick(now_ms)
         state = self._state
         done = state.catalog.result_of(operation)
@@ -231,6 +235,8 @@ class NameNode:
             return self._reads.node_info(state.members[done])
         member = node_meant(state, node)
         before = member.wish
+        if before != (instead_of or before):
+            return self._reads.node_info(member)
         state.catalog.apply(edits.SetWish(operation, member.id, wish, state.now_ms))
         member.wish, member.drained = wish, False
         state.sync_role(member)

@@ -5,7 +5,6 @@ All of it is hard state: nothing here can be rebuilt from what storage nodes rep
 
 from __future__ import annotations
 
-import fcntl
 import sqlite3
 from pathlib import Path
 
@@ -82,16 +81,6 @@ CREATE INDEX operations_by_age ON operations (time_ms);
 """
 
 TABLE_NAMES = ("facts", "artifacts", "versions", "chunks", "chunk_lists", "nodes", "operations")
-
-
-def take_lock(lock: int, directory: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise DirectoryFailure(
-            f"The catalog in {directory} is in use by another NameNode; stop that one, or choose another directory.",
-            directory=str(directory),
-        ) from error
 
 
 def connect(directory: Path, new_cluster_id: str) -> sqlite3.Connection:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.errors import NodeNotFound
+from core.errors import InvalidRequest, NodeNotFound
 from core.model import NODE_STATES
 from core.store import ArtifactStore
 from core.verbs import to_json
@@ -162,3 +162,14 @@ def test_what_comes_back_is_plain_and_frozen(store: ArtifactStore, name: str) ->
     version = store.upload(name, b"content")
     with pytest.raises(dataclasses.FrozenInstanceError):
         version.version = 2  # type: ignore[misc]
+
+
+def test_recovering_and_draining_keep_out_of_each_others_way(backend: Backend, store: ArtifactStore, node: str) -> None:
+    store.fail(node)
+    assert store.undrain(node).state == "failed"
+    with pytest.raises(InvalidRequest, match="recover it first"):
+        store.drain(node)
+    store.recover(node)
+    backend.eventually(lambda: store.node(node).node.state == "up")
+    store.drain(node)
+    assert store.recover(node).state in ("draining", "drained")

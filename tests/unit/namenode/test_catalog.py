@@ -77,7 +77,7 @@ def test_the_file_is_opened_for_durability(catalog: Catalog) -> None:
 
 
 def test_a_second_opener_is_refused_by_name(catalog: Catalog) -> None:
-    with pytest.raises(DirectoryFailure, match="in use by another NameNode") as refusal:
+    with pytest.raises(DirectoryFailure, match=r"in use by another process \(pid \d+\)") as refusal:
         Catalog.open(catalog.directory, "cluster-2")
     assert str(catalog.directory) in refusal.value.message
 
