@@ -132,8 +132,10 @@ def test_an_edit_that_contradicts_the_catalog_is_a_bug_and_changes_nothing(catal
     catalog.apply(publish("op-1", 1, "a", 1, chunks(b"one")))
     before = catalog.dump()
     with pytest.raises(AssertionError):
-        catalog.apply(publish("op-2", 2, "a", 1, chunks(b"two")))
+        catalog.apply(publish("op-2", 1, "a", 1, chunks(b"two")))
     assert catalog.dump() == before
+    catalog.apply(publish("op-3", 1, "a", 2, chunks(b"two")))
+    assert catalog.newest(1).version == 2
 
 
 def test_a_repeated_operation_answers_the_same_and_applies_nothing(catalog: Catalog) -> None:

@@ -325,6 +325,36 @@ def test_a_restarted_target_is_asked_again_at_once(make_driver: MakeDriver) -> N
     assert driver.replicas("a") == [2]
 
 
+def test_a_target_that_goes_down_is_replaced_without_waiting_for_the_copy(make_driver: MakeDriver) -> None:
+    driver = make_driver(5, mass_failure_share=1.0)
+    driver.put("a", b"once", replication=2)
+    driver.run(2_000)
+    (chunk_id,) = driver.chunk_ids("a")
+    driver.ignored = (CopyChunk,)
+    driver.nodes[driver.holders(chunk_id)[0]].kill()
+    driver.run(12_000)
+    ((target, _),) = driver.told(CopyChunk)
+    driver.nodes[target].kill()
+    driver.ignored = ()
+    driver.run(14_000)
+    assert driver.replicas("a") == [2]
+
+
+def test_copies_spread_over_hosts(make_driver: MakeDriver) -> None:
+    driver = make_driver(0, mass_failure_share=1.0)
+    for host in ("rack-a", "rack-a", "rack-b", "rack-b", "rack-c", "rack-c"):
+        driver.add_node(host)
+    driver.run(3_000)
+    for number in range(8):
+        driver.put(f"a{number}", bytes([number]))
+    driver.run(2_000)
+    driver[1].kill()
+    driver.run(20_000)
+    for number in range(8):
+        (chunk_id,) = driver.chunk_ids(f"a{number}")
+        assert len({driver.nodes[node_id].host for node_id in driver.holders(chunk_id)}) == 3
+
+
 def test_a_node_whose_inventory_is_unknown_is_not_copied_to(make_driver: MakeDriver) -> None:
     driver = make_driver(3)
     driver.put("a", b"once")
