@@ -268,8 +268,10 @@ class DashboardApp(App[int]):
 
     # --- the command bar ---
 
-    def clear_bar(self) -> None:
+    def leave_bar(self) -> None:
+        """A command was understood: its line goes, and keys mean keys again."""
         self.front.bar.put("")
+        self.front.return_focus()
 
     def prepare_command(self, verb: Verb) -> None:
         """Put a verb into the command bar, to be finished there; one that needs nothing more runs."""

@@ -52,12 +52,12 @@ class Commands:
             invocation = parse_line(line)
         except UsageError as error:
             if (form := _form_for(line)) is not None:
-                app.clear_bar()
+                app.leave_bar()
                 self._open_form(form)
                 return
             app.complain(str(error), error.details.get("position"))
             return
-        app.clear_bar()
+        app.leave_bar()
         self.run(invocation)
 
     def run(self, invocation: Invocation) -> None:

@@ -95,6 +95,27 @@ async def test_escape_returns_the_focus_to_where_it_was(store: FakeStore) -> Non
         assert d.table("nodes").cursor_row == 1
 
 
+async def test_the_focus_leaves_the_bar_once_a_command_is_understood(store: FakeStore) -> None:
+    async with dashboard(store) as d:
+        await d.press("2")
+        await d.command("scrub")
+        assert d.app.focused is d.table("nodes")
+        await d.press("colon", "enter")
+        assert d.app.focused is d.table("nodes")
+        await d.command("nonsense")
+        assert d.app.focused is d.app.front.bar.input
+
+
+async def test_the_key_that_opens_the_bar_begins_anew_in_it(store: FakeStore) -> None:
+    async with dashboard(store) as d:
+        await d.press("colon", "colon", "n", "o", "enter")
+        assert line(d) == "no"
+        await d.press("colon", "h")
+        assert line(d) == "h"
+        await d.press("colon")
+        assert line(d) == "h:"
+
+
 async def test_letters_in_the_bar_are_letters(store: FakeStore) -> None:
     async with dashboard(store) as d:
         await d.press("colon", *"quxdpz", "question_mark", "slash", "1")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
+import struct
 import subprocess
 import sys
 import termios
@@ -34,8 +36,9 @@ def connect(on_stage):
     return store
 
 with own_terminal(Path(sys.argv[1])):
-    code = DashboardApp(connect).run()
-os.write(1, b"the terminal is back\\n")
+    app = DashboardApp(connect)
+    code = app.run()
+os.write(1, f"the size was {app.size.width}x{app.size.height}, and the terminal is back\\n".encode())
 sys.exit(code)
 """
 
@@ -56,9 +59,11 @@ def read_until(master: int, wanted: bytes, wait_s: float = 30.0) -> bytes:
 
 def test_native_output_goes_to_the_log_and_the_terminal_comes_back(tmp_path: Path) -> None:
     master, slave = pty.openpty()
-    termios.tcsetwinsize(slave, (24, 80)) if hasattr(termios, "tcsetwinsize") else None
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 97, 0, 0))
     log = tmp_path / "deep" / "dashboard.log"
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
+    environment.pop("COLUMNS", None)
+    environment.pop("LINES", None)
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(PROGRAM), str(log)],
         stdin=slave,
@@ -73,6 +78,7 @@ def test_native_output_goes_to_the_log_and_the_terminal_comes_back(tmp_path: Pat
         seen = read_until(master, b"greeting")
         os.write(master, b"q")
         seen += read_until(master, b"the terminal is back")
+        assert b"the size was 97x31" in seen
         assert process.wait(20) == 0
     finally:
         process.kill()

@@ -181,10 +181,10 @@ class FrameScreen(Screen[None]):
         self.open_bar("")
 
     def open_bar(self, line: str) -> None:
-        self._remember_focus()
+        self.remember_focus()
         self.bar.open("command", line)
 
-    def _remember_focus(self) -> None:
+    def remember_focus(self) -> None:
         if self.focused is not None and self.focused is not self.bar.input:
             self._left_focus = self.focused
 
@@ -205,6 +205,8 @@ class FrameScreen(Screen[None]):
         elif event.line.strip():
             self.notice.clear()
             self.dame.commands.submit(event.line)
+        else:
+            self.return_focus()
 
     def on_command_bar_edited(self, event: CommandBar.Edited) -> None:
         self.notice.clear_menu()
@@ -284,7 +286,7 @@ class FrameScreen(Screen[None]):
         """Go to what is not as it should be."""
 
     def action_filter(self) -> None:
-        self._remember_focus()
+        self.remember_focus()
         self.bar.open("filter", self.current_filter())
 
     def current_filter(self) -> str:

@@ -33,6 +33,8 @@ class PanelScreen(FrameScreen):
 
     current = ""
     """Id of the panel that keys go to: the truth, whatever Textual believes has the focus."""
+    _going: str | None = None
+    """The panel that is about to get the focus; news of the focus being elsewhere is old meanwhile."""
 
     def tabs(self) -> Sequence[Tab]:
         return [Tab(panel, number, title) for number, (panel, title) in enumerate(self.PANELS, 1)]
@@ -44,22 +46,24 @@ class PanelScreen(FrameScreen):
         self.go_to(self.current or self.PANELS[0][0])
 
     def go_to(self, id: str) -> None:
-        """Make a panel current, and focus it."""
+        """Make a panel current, and focus it once the stylesheet has brought it to light."""
+        self._going = id
         self._mark(id)
-        if self.focused is not self.bar.input:
-            self.call_after_refresh(self._focus_current)
-        self.set_focus(self.panel(id))
+        self.panel(id).focus()
+        self.call_after_refresh(self._arrive)
 
-    def _focus_current(self) -> None:
-        """Once the stylesheet has brought the panel to light."""
-        if self.is_current and self.focused is not self.bar.input:
-            self.set_focus(self.panel(self.current))
+    def _arrive(self) -> None:
+        if self._going is not None and self.ready:
+            self.panel(self._going).focus()
+            self._going = None
 
     def leave_bar_for(self, panel: str) -> None:
         self.bar.back_to_commands()
-        self._mark(panel)
-        self.set_focus(None)
         self.go_to(panel)
+
+    def remember_focus(self) -> None:
+        super().remember_focus()
+        self._going = None
 
     def _mark(self, id: str) -> None:
         self.current = id
@@ -89,7 +93,8 @@ class PanelScreen(FrameScreen):
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """A click may focus another panel than the current one."""
-        for node in event.widget.ancestors_with_self:
-            if isinstance(node, Widget) and node.has_class("panel") and node.id != self.current:
-                self._mark(node.id or "")
+        if self._going is None and event.widget is self.focused:
+            for node in event.widget.ancestors_with_self:
+                if isinstance(node, Widget) and node.has_class("panel") and node.id not in (None, self.current):
+                    self._mark(str(node.id))
         self.refresh_bindings()

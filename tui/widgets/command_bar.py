@@ -85,7 +85,13 @@ class CommandInput(Input):
             super().__init__()
             self.steps = steps
 
+    refused = ""
+    """The line that was refused and is still there to be mended."""
+
     def insert(self, text: str, index: int) -> None:
+        if text == ":" and self.value in ("", self.refused):
+            self.clear()  # the key that opens the bar, pressed in it: begin anew
+            return
         super().insert(printable(text), index)
 
     def replace(self, text: str, start: int, end: int) -> None:
@@ -195,6 +201,7 @@ class CommandBar(Horizontal):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         self._offer = None
+        self.input.refused = event.value
         self.post_message(self.Entered(event.value))
 
     def on_command_input_left(self, event: CommandInput.Left) -> None:
