@@ -93,6 +93,8 @@ class Config:
     straggler_ms: int = 2 * SECOND_MS
     """Once the write quorum has a chunk, the other targets get this long before the transfer goes on without them;
     healing completes the rest."""
+    short_circuit_reads: bool = True
+    """A client reads chunks of a storage node on its own machine from that node's directory, where it may."""
     call_timeout_ms: int = 10 * SECOND_MS
     """One call to the NameNode."""
     retry_ms: int = 30 * SECOND_MS
@@ -116,19 +118,26 @@ class Config:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Config:
         """The defaults, overridden by DAME_<FIELD> variables. Raises ConfigurationFailure."""
-        changes: dict[str, int | float] = {}
+        changes: dict[str, int | float | bool] = {}
         for field in fields(cls):
             variable = f"DAME_{field.name.upper()}"
-            if variable not in environment:
-                continue
-            kind = float if isinstance(field.default, float) else int
-            try:
-                changes[field.name] = kind(environment[variable])
-            except ValueError:
-                raise ConfigurationFailure(
-                    f"{variable}={environment[variable]!r} is not a number; unset it or give one."
-                ) from None
+            if variable in environment:
+                changes[field.name] = _parse(variable, environment[variable], field.default)
         return replace(cls(), **changes)  # type: ignore[arg-type]
+
+
+_YES_AND_NO = {"1": True, "true": True, "0": False, "false": False}
+
+
+def _parse(variable: str, text: str, default: object) -> int | float | bool:
+    """A setting, as the kind of value that its default is."""
+    try:
+        if isinstance(default, bool):
+            return _YES_AND_NO[text.lower()]
+        return float(text) if isinstance(default, float) else int(text)
+    except (ValueError, KeyError):
+        kind = "1 or 0" if isinstance(default, bool) else "a number"
+        raise ConfigurationFailure(f"{variable}={text!r} is not {kind}; unset it or give one.") from None
 
 
 def write_quorum(replication: int) -> int:

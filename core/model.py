@@ -212,6 +212,8 @@ class NodeRef:
     name: str
     host: str
     endpoint: str
+    directory: str
+    """Where its chunks are on its host."""
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,10 @@ class StorageNodeActor:
         return Payload(self._serving().read(chunk_id))
 
     @group("control")
+    def note_read(self, size_bytes: int) -> None:
+        self._serving().note_read(size_bytes)
+
+    @group("control")
     @crash_on_broken_invariant
     def verify(self, chunk_id: str) -> bool:
         return self._serving().verify(chunk_id)

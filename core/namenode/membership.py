@@ -149,7 +149,7 @@ class Member:
 
     @property
     def ref(self) -> NodeRef:
-        return NodeRef(self.id, self.name, self.host, self.endpoint)
+        return NodeRef(self.id, self.name, self.host, self.endpoint, self.directory)
 
     @property
     def disk(self) -> str:

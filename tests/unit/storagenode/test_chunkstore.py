@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from core.config import Config
 from core.errors import ChunkCorrupt, ChunkMissing, DirectoryFailure, DiskFailure, DiskFull, InvalidRequest
-from core.storagenode.chunkstore import ChunkStore
+from core.storagenode.chunkstore import ChunkStore, read_replica
 
 Chunk = Callable[..., tuple[str, bytes]]
 
@@ -403,3 +404,20 @@ def test_many_reads_leak_no_descriptors(store: ChunkStore, chunk: Chunk) -> None
         store.read(chunk_id)
         store.verify(chunk_id)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_client_on_the_machine_reads_past_the_process_and_asks_it_when_that_fails(tmp_path: Path) -> None:
+    store = ChunkStore(tmp_path, Config(disk_reserve_bytes=0), "host")
+    store.open()
+    data = b"straight from the disk"
+    chunk_id = blake3(data).hexdigest()
+    assert read_replica(tmp_path, chunk_id) is None
+    store.write(chunk_id, data)
+    found = read_replica(tmp_path, chunk_id)
+    assert found is not None and bytes(found) == data
+    path = next(tmp_path.glob(f"chunks/*/{chunk_id}"))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert read_replica(tmp_path, chunk_id) is None
+    path.write_bytes(b"")
+    assert read_replica(tmp_path, chunk_id) is None
+    assert read_replica(tmp_path / "elsewhere", chunk_id) is None

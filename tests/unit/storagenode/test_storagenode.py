@@ -35,7 +35,7 @@ Open = Callable[..., StorageNode]
 Chunk = Callable[..., tuple[str, bytes]]
 PathOf = Callable[[StorageNode, str], Path]
 
-SOURCE = NodeRef("id-9", "sn-09", "host", "endpoint")
+SOURCE = NodeRef("id-9", "sn-09", "host", "endpoint", "/nowhere")
 
 
 def reply(*commands: Command, epoch: int = 1) -> HeartbeatReply:
