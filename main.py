@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from core import ArtifactStore, connect
 from core.errors import UsageError
@@ -61,33 +62,37 @@ def take_options(words: Sequence[str], environment: Mapping[str, str]) -> tuple[
 
     What the command line says of the cluster makes the environment's word about it void.
     """
-    given: dict[str, str] = {}
-    rest: list[str] = []
-    left = iter(words)
-    for word in left:
-        flag, equals, value = word.partition("=")
-        if word == "--":
-            rest += [word, *left]
-        elif flag not in ("--address", "--data-dir", "--nodes"):
-            rest.append(word)
-        else:
-            given[flag] = value if equals else next(left, "")
-            if not given[flag]:
-                raise UsageError(f"{flag} needs a value; `--help` shows how to write it.")
-    if "--address" not in given and "--data-dir" not in given:
-        given |= {flag: environment[name] for flag, name in _VARIABLES if environment.get(name)}
-    return _options(given), rest
+    end = words.index("--") if "--" in words else len(words)
+    given, rest = _ClusterOptions().parse_known_args(words[:end])
+    for name in ("address", "data_dir", "nodes"):
+        if getattr(given, name) == "":
+            raise UsageError(f"--{name.replace('_', '-')} needs a value; `--help` shows how to write it.")
+    if given.address is None and given.data_dir is None:
+        given.address = environment.get("DAME_ADDRESS") or None
+        given.data_dir = environment.get("DAME_DATA_DIR") or None
+    data_dir = Path(given.data_dir) if given.data_dir else None
+    return Options(given.address, data_dir, _number_of_nodes(given.nodes)), [*rest, *words[end:]]
 
 
-_VARIABLES = (("--address", "DAME_ADDRESS"), ("--data-dir", "DAME_DATA_DIR"))
+class _ClusterOptions(argparse.ArgumentParser):
+    """The options before the verb; argparse says that a value is missing, we say it in our words."""
+
+    def __init__(self) -> None:
+        super().__init__(add_help=False, allow_abbrev=False)
+        for flag in ("--address", "--data-dir", "--nodes"):
+            self.add_argument(flag)
+
+    def error(self, message: str) -> NoReturn:
+        flag = message.removeprefix("argument ").partition(":")[0]
+        raise UsageError(f"{flag} needs a value; `--help` shows how to write it.")
 
 
-def _options(given: Mapping[str, str]) -> Options:
-    nodes = given.get("--nodes")
-    if nodes is not None and not (nodes.isascii() and nodes.isdecimal() and 0 < len(nodes) < 10 and int(nodes)):
-        raise UsageError(f"--nodes must be a whole number from 1 on, not {nodes!r}.")
-    data_dir = given.get("--data-dir")
-    return Options(given.get("--address"), Path(data_dir) if data_dir else None, int(nodes) if nodes else None)
+def _number_of_nodes(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
+        raise UsageError(f"--nodes must be a whole number from 1 on, not {text!r}.")
+    return int(text)
 
 
 def _open_dashboard(options: Options) -> int:
