@@ -54,9 +54,12 @@ class Config:
     mass_failure_hold_ms: int = 2 * MINUTE_MS
     """How long healing waits then."""
 
-    copies_per_node_max: int = 4
-    """Replica copies one storage node pulls at the same time; leaves the disk to clients."""
-    copies_in_flight_max: int = 256
+    copies_per_node_max: int = 128
+    """Replica copies ordered from one storage node and not confirmed yet. The node makes a few of them at a time."""
+    copy_bytes_per_node_max: int = 64 * MIB
+    """No more copies are ordered from a node that has this much to pull: seconds of work, so that an order that comes
+    to nothing is noticed soon."""
+    copies_in_flight_max: int = 4096
     """Replica copies under way in the whole cluster."""
     copy_timeout_ms: int = 60 * SECOND_MS
     """A copy that was ordered and not confirmed for this long is ordered anew, perhaps elsewhere."""

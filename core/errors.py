@@ -5,6 +5,7 @@
       Unavailable   try again later: the request is fine, the cluster can't serve it now
       LocalFailure  mend something on this machine: a file, a path, a data directory
       Cancelled     nothing: the caller asked for it
+      Defect        report it: DAME itself is wrong
 
 Each message is one sentence or two for a person: what was asked, why it was refused, what to do next.
 Errors cross process borders (Ray pickles them), so everything they carry is positional and picklable.
@@ -159,3 +160,10 @@ class ConfigurationFailure(LocalFailure):
 
 class Cancelled(DameError):
     """The caller cancelled the transfer; nothing was published and nothing is left behind."""
+
+
+# --- Defect -----------------------------------------------------------------------------------------------------
+
+
+class Defect(DameError):
+    """A part of DAME failed in a way nobody foresaw."""

@@ -28,7 +28,7 @@ from core.cluster.payload import Payload
 from core.cluster.supervisor import Supervisor
 from core.config import Config
 from core.errors import DameError, DirectoryFailure, NodeNotServing, StorageNodeError, Unavailable
-from core.model import CopyChunk, GiveUp, ScrubAll, SendFullReport
+from core.model import CopyChunk, GiveUp, NodeRef, ScrubAll, SendFullReport
 from core.namenode.catalog import Catalog
 from core.namenode.namenode import NameNode
 from core.storagenode.scrubber import Scrubber
@@ -36,6 +36,9 @@ from core.storagenode.storagenode import StorageNode
 
 DATA_THREADS = 4
 """Chunks one storage node stores or reads at the same time."""
+
+COPY_THREADS = 4
+"""Replica copies one storage node makes at the same time; leaves the disk to clients."""
 
 OPEN_RETRY_MS = 30_000
 """How long a new process waits for the one before it to let go of the directory."""
@@ -141,7 +144,7 @@ class StorageNodeActor:
         self._slots = slots
         self._node: StorageNode | None = None
         self._refusal: DameError = NodeNotServing("the storage node is opening its directory")
-        self._pool = ThreadPoolExecutor(config.copies_per_node_max, thread_name_prefix="copy")
+        self._pool = ThreadPoolExecutor(COPY_THREADS, thread_name_prefix="copy")
         self._scrubbing = threading.Lock()
         self._wake = threading.Event()
         threading.Thread(target=self._live, name="heartbeat", daemon=True).start()
@@ -254,18 +257,23 @@ class StorageNodeActor:
 
     @crash_on_broken_invariant
     def _copy(self, command: CopyChunk) -> None:
-        """Pull a replica from the first source that has a good one."""
-        node, chunk_id = self._serving(), command.chunk.id
-        for source in command.sources:
-            try:
-                data = remote.ask_storage_node(source.endpoint, self._config.store_timeout_ms, "read", chunk_id)
-                node.store(chunk_id, data)
-            except StorageNodeError as error:
-                log.warning("copy of %s from %s failed: %s", chunk_id[:12], source.name, error)
-                continue
-            node.copied(chunk_id)
-            return
-        node.copy_failed(chunk_id)
+        """Pull a replica from the first source that has a good one; tell at once when there is nothing left to pull."""
+        node = self._serving()
+        if any(self._pull(command.chunk.id, source) for source in command.sources):
+            node.copied(command.chunk.id)
+        else:
+            node.copy_failed(command.chunk.id)
+        if not node.copying:
+            self._wake.set()
+
+    def _pull(self, chunk_id: str, source: NodeRef) -> bool:
+        try:
+            data = remote.ask_storage_node(source.endpoint, self._config.store_timeout_ms, "read", chunk_id)
+            self._serving().store(chunk_id, data)
+        except StorageNodeError as error:
+            log.warning("copy of %s from %s failed: %s", chunk_id[:12], source.name, error)
+            return False
+        return True
 
     @crash_on_broken_invariant
     def _scrub(self) -> None:

@@ -18,7 +18,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from core.cluster.payload import Payload
 from core.config import Config
-from core.errors import ClusterUnreachable, DameError, NodeNotServing, NotReady
+from core.errors import ClusterUnreachable, DameError, Defect, NodeNotServing, NotReady, StorageNodeError
 from core.gateway import Call, NameNodeCalls
 from core.model import NodeRef
 from core.storagenode.chunkstore import read_replica
@@ -99,7 +99,7 @@ def ask_namenode(method: str, *arguments: Any, timeout_ms: int = HEARTBEAT_TIMEO
         if (told := ours(error)) is not None:
             raise told from None
         if isinstance(error, RayTaskError):
-            raise
+            raise Defect(f"The NameNode failed inside at `{method}`: {_last_line(error)}. Please report it.") from error
         if not isinstance(error, GetTimeoutError):
             forget(NAMENODE_NAME)
         raise ClusterUnreachable(f"The NameNode does not answer ({_first_line(error)}).") from error
@@ -145,7 +145,9 @@ class RayCall:
         except (ValueError, *LOST) as error:
             if (told := ours(error)) is not None:
                 raise told from None
-            if isinstance(error, (RayTaskError, TimeoutError)):
+            if isinstance(error, RayTaskError):
+                raise StorageNodeError(f"it failed inside: {_last_line(error)}") from error
+            if isinstance(error, TimeoutError):
                 raise
             if isinstance(error, (RayActorError, ValueError)):
                 forget(self._endpoint)
@@ -155,6 +157,11 @@ class RayCall:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def _last_line(error: BaseException) -> str:
+    """Where a traceback says what happened."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
 class RayGateway:

@@ -43,6 +43,7 @@ class Healer:
         """By chunk and target, oldest first."""
         self._pulling: dict[str, int] = {}
         """Copies under way to each target."""
+        self._pulling_bytes: dict[str, int] = {}
         self._avoided: dict[tuple[str, str], int] = {}
         """Chunk and target of copies that failed, and until when not to try them again, soonest first."""
         self._next_pass_ms = 0
@@ -77,8 +78,9 @@ class Healer:
                 self._end(chunk_id, target)
 
     def _end(self, chunk_id: str, node_id: str) -> None:
-        del self._copies[chunk_id, node_id]
+        copy = self._copies.pop((chunk_id, node_id))
         self._pulling[node_id] -= 1
+        self._pulling_bytes[node_id] -= copy.size_bytes
         self._next_pass_ms = 0
         self._redundancy.copy_ended(chunk_id, node_id)
 
@@ -144,12 +146,17 @@ class Healer:
         target.promised_bytes += chunk.size_bytes
         self._copies[chunk.id, target.id] = Copy(chunk.id, target.id, chunk.size_bytes, now_ms)
         self._pulling[target.id] = self._pulling.get(target.id, 0) + 1
+        self._pulling_bytes[target.id] = self._pulling_bytes.get(target.id, 0) + chunk.size_bytes
         self._redundancy.copy_started(chunk.id, target.id)
 
     def _free_nodes(self) -> list[Candidate]:
         """Nodes that may be told to pull one more chunk."""
-        limit = self._config.copies_per_node_max
-        return [candidate for candidate in self._reported_nodes() if self._pulling.get(candidate.id, 0) < limit]
+        return [
+            candidate
+            for candidate in self._reported_nodes()
+            if self._pulling.get(candidate.id, 0) < self._config.copies_per_node_max
+            and self._pulling_bytes.get(candidate.id, 0) < self._config.copy_bytes_per_node_max
+        ]
 
     def _reported_nodes(self) -> list[Candidate]:
         """Only nodes whose inventory is known: the others may hold the chunk already."""
@@ -175,5 +182,8 @@ class Healer:
         assert under_way == set(self._copies)
         for node_id, count in self._pulling.items():
             assert count == sum(1 for _, target in self._copies if target == node_id)
+            assert self._pulling_bytes[node_id] == sum(
+                copy.size_bytes for copy in self._copies.values() if copy.target == node_id
+            )
             assert count <= self._config.copies_per_node_max
         assert len(self._copies) <= self._config.copies_in_flight_max

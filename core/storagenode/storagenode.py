@@ -336,6 +336,12 @@ class StorageNode:
             self._copying.add(chunk_id)
             return True
 
+    @property
+    def copying(self) -> int:
+        """Copies ordered and neither made nor failed."""
+        with self._lock:
+            return len(self._copying)
+
     def copied(self, chunk_id: str) -> None:
         """A pull that `obey` asked for ended well; `store` has told of the chunk."""
         with self._lock:

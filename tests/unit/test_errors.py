@@ -1,4 +1,4 @@
-"""Errors cross process borders whole, and each belongs to one of the four things a caller can do about it."""
+"""Errors cross process borders whole, and each belongs to one of the five things a caller can do about it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from core import errors
-from core.errors import Cancelled, DameError, LocalFailure, Rejected, Unavailable
+from core.errors import Cancelled, DameError, Defect, LocalFailure, Rejected, Unavailable
 
 
 def _tree(kind: type[DameError]) -> Iterator[type[DameError]]:
@@ -34,7 +34,9 @@ def test_every_error_survives_pickling(kind: type[DameError]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_error_says_what_to_do(kind: type[DameError]) -> None:
     assert kind.__doc__
-    branches = [branch for branch in (Rejected, Unavailable, LocalFailure, Cancelled) if issubclass(kind, branch)]
+    branches = [
+        branch for branch in (Rejected, Unavailable, LocalFailure, Cancelled, Defect) if issubclass(kind, branch)
+    ]
     assert len(branches) == (0 if kind is DameError else 1)
 
 
