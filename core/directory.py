@@ -10,7 +10,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from core.errors import DirectoryFailure
+from core.errors import DirectoryFailure, DirectoryInUse
 
 LOCK_NAME = "lock"
 
@@ -45,7 +45,7 @@ def lock_directory(path: Path) -> DirectoryLock:
     except BlockingIOError as error:
         owner = _owner(descriptor)
         os.close(descriptor)
-        raise DirectoryFailure(
+        raise DirectoryInUse(
             f"{path} is in use by {owner}; use that one, end it, or give another directory.", directory=str(path)
         ) from error
     except OSError as error:

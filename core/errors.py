@@ -151,6 +151,10 @@ class DirectoryFailure(LocalFailure):
     """A data directory is locked by another process, belongs to another cluster, or has a newer format."""
 
 
+class DirectoryInUse(DirectoryFailure):
+    """Another process uses the directory; it may let go of it."""
+
+
 class ConfigurationFailure(LocalFailure):
     """A setting (environment variable or argument) has a value that can't be used."""
 

@@ -129,7 +129,8 @@ class ArtifactStore:
         found = first.version
         started = {0: first}
         return open_reader(
-            found, lambda index: started.pop(index, None) or self._download(name, found.version, first=index)
+            found,
+            lambda index: started.pop(index, None) or self._download(name, found.version, first=index, expected=found),
         )
 
     def download(
@@ -149,7 +150,7 @@ class ArtifactStore:
         if target.is_dir():
             raise OutputFailure(f"{target} is a directory; name the file to write.", path=str(target))
         found = self._download(name, version, cancel=cancel)
-        partial = target.with_name(f".{target.name[:100]}.{self._gateway.unique_id()[:8]}.part")
+        partial = target.with_name(f".{self._gateway.unique_id()}.part")
         try:
             with partial.open("xb") as stream:
                 _copy(found, stream, progress)
@@ -177,9 +178,15 @@ class ArtifactStore:
         return found.version
 
     def _download(
-        self, name: str, version: int | None, *, first: int = 0, cancel: threading.Event | None = None
+        self,
+        name: str,
+        version: int | None,
+        *,
+        first: int = 0,
+        cancel: threading.Event | None = None,
+        expected: Version | None = None,
     ) -> Download:
-        return Download(self._gateway, self._config, name, version, first, cancel)
+        return Download(self._gateway, self._config, name, version, first, cancel, expected)
 
     # --- Looking ------------------------------------------------------------------------------------------------
 

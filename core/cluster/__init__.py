@@ -16,6 +16,8 @@ RAY_ENVIRONMENT = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
     # Under `uv run` Ray would have every worker build the environment again.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # A call after the end of a connection would quietly start a cluster of its own.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 

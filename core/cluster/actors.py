@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import socket
+import sqlite3
 import threading
 import time
 import uuid
@@ -27,7 +28,7 @@ from core.cluster import remote
 from core.cluster.payload import Payload
 from core.cluster.supervisor import Supervisor
 from core.config import Config
-from core.errors import DameError, DirectoryFailure, NodeNotServing, StorageNodeError, Unavailable
+from core.errors import DameError, DirectoryInUse, NodeNotServing, NotReady, StorageNodeError, Unavailable
 from core.model import CopyChunk, GiveUp, NodeRef, ScrubAll, SendFullReport
 from core.namenode.catalog import Catalog
 from core.namenode.namenode import NameNode
@@ -79,13 +80,28 @@ def crash_on_broken_invariant(method: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
+def crash_when_it_ends(run: Callable[P, R]) -> Callable[P, R]:
+    """For threads that nobody awaits: one that dies of anything leaves an actor that only looks alive."""
+
+    @wraps(run)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return run(*args, **kwargs)
+        except BaseException:
+            log.critical("%s failed; this process ends", run.__qualname__, exc_info=True)
+            logging.shutdown()
+            os._exit(70)
+
+    return guarded
+
+
 def wait_for_directory(open_it: Callable[[], R]) -> R:
     """Open a directory that the process before this one may still hold for a moment. Raises DirectoryFailure."""
     deadline = time.monotonic() + OPEN_RETRY_MS / 1000
     while True:
         try:
             return open_it()
-        except DirectoryFailure:
+        except DirectoryInUse:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
@@ -98,32 +114,42 @@ class NameNodeActor:
         self._directory = _own_directory(directory, "DAME_NAMENODE_DIR", "namenode")
         self._config = config
         self._namenode: NameNode | None = None
-        self._refusal: DameError | None = None
+        self._refusal: DameError = NotReady("The NameNode is opening its catalog; try again.")
         self._open()
         self._supervisor = Supervisor(config, storage_root)
         threading.Thread(target=self._supervise, name="supervisor", daemon=True).start()
 
     def _open(self) -> None:
-        """A catalog that can't be opened is an answer to every call, not a reason to die and be restarted for ever."""
+        """A catalog that can't be opened, or written, is an answer to every call; each of them tries again."""
         try:
             catalog = wait_for_directory(lambda: Catalog.open(self._directory, str(uuid.uuid4())))
+            try:
+                self._namenode = NameNode(catalog, self._config, random.Random(uuid.uuid4().int), wall_ms())
+            except DameError:
+                catalog.close()
+                raise
         except DameError as error:
             self._refusal = error
-            return
-        self._namenode = NameNode(catalog, self._config, random.Random(uuid.uuid4().int), wall_ms())
 
     @crash_on_broken_invariant
     def ask(self, method: str, *arguments: Any) -> Any:
         """Call a public method of the NameNode, with the time put first."""
         assert not method.startswith("_")
         if self._namenode is None:
-            assert self._refusal is not None
+            self._open()
+        if self._namenode is None:
             raise self._refusal
-        return getattr(self._namenode, method)(wall_ms(), *arguments)
+        try:
+            return getattr(self._namenode, method)(wall_ms(), *arguments)
+        except sqlite3.Error as error:
+            raise Unavailable(
+                f"The catalog in {self._directory} can't be read: {error}. Look after its disk."
+            ) from error
 
     def pid(self) -> int:
         return os.getpid()
 
+    @crash_when_it_ends
     def _supervise(self) -> None:
         while True:
             try:
@@ -190,7 +216,7 @@ class StorageNodeActor:
 
     # --- The heartbeat thread -----------------------------------------------------------------------------------
 
-    @crash_on_broken_invariant
+    @crash_when_it_ends
     def _live(self) -> None:
         self._node = self._open()
         registered = False
@@ -200,9 +226,11 @@ class StorageNodeActor:
                 if not registered:
                     self._register()
                     registered = True
+                if not self._node.serving:
+                    self._return_when_recovered()
                 if self._node.serving:
                     self._beat()
-            except (Unavailable, DirectoryFailure) as error:
+            except DameError as error:
                 log.warning("no heartbeat: %s", error)
             self._wake.wait(max(0.0, self._config.heartbeat_interval_ms / 1000 - (time.monotonic() - started)))
             self._wake.clear()
@@ -226,6 +254,11 @@ class StorageNodeActor:
         reply = remote.ask_namenode("register", node.registration(self._endpoint, os.getpid()))
         node.registered(reply)
 
+    def _return_when_recovered(self) -> None:
+        """A failed node is silent, so that word of its recovery may have missed it: ask what is wanted of it."""
+        if remote.ask_namenode("wish", self._serving().id) != "failed":
+            self._serving().recover()
+
     def _beat(self) -> None:
         node = self._serving()
         heartbeat = node.heartbeat()
@@ -235,8 +268,8 @@ class StorageNodeActor:
             return
         if reply.epoch >= node.epoch:
             node.confirmed(heartbeat.sequence)
-        for command in node.obey(reply):
-            self._carry_out(command)
+        for command in sorted(node.obey(reply), key=lambda command: isinstance(command, SendFullReport)):
+            self._carry_out(command)  # a report may fail; what was ordered beside it must have begun by then
 
     def _carry_out(self, command: Any) -> None:
         node = self._serving()
@@ -255,7 +288,7 @@ class StorageNodeActor:
 
     # --- Beside it ----------------------------------------------------------------------------------------------
 
-    @crash_on_broken_invariant
+    @crash_when_it_ends
     def _copy(self, command: CopyChunk) -> None:
         """Pull a replica from the first source that has a good one; tell at once when there is nothing left to pull."""
         node = self._serving()
@@ -275,7 +308,7 @@ class StorageNodeActor:
             return False
         return True
 
-    @crash_on_broken_invariant
+    @crash_when_it_ends
     def _scrub(self) -> None:
         """Re-read every replica once; a scrub that is asked for during another one is that other one."""
         if not self._scrubbing.acquire(blocking=False):

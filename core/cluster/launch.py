@@ -23,9 +23,10 @@ import core
 from core.cluster import remote
 from core.cluster.actors import NAMENODE
 from core.cluster.supervisor import STORAGE_SLOT
+from core.cluster.threads import LastingThread, within
 from core.config import MIB, Config
 from core.directory import DirectoryLock, lock_directory, make_directory, write_durably
-from core.errors import ClusterUnreachable, ConfigurationFailure, DirectoryFailure, NotReady
+from core.errors import ClusterUnreachable, ConfigurationFailure, DirectoryFailure, DirectoryInUse, NotReady
 
 OnStage = Callable[[str], None]
 
@@ -35,6 +36,8 @@ NODES_MAX = 64
 
 OBJECT_STORE_BYTES = 1024 * MIB
 """Shared memory of an embedded cluster; a transfer holds about 100 MB of it."""
+
+RAY_THREAD = LastingThread()
 
 START_TIMEOUT_MS = 60_000
 KNOCK_TIMEOUT_S = 5.0
@@ -48,6 +51,9 @@ class Session(Protocol):
 
     def open(self) -> None: ...
     def close(self) -> None: ...
+
+    def alive(self) -> bool:
+        """Whether Ray itself still answers, so that only what runs in it need be waited for."""
 
 
 def open_gateway(
@@ -98,7 +104,7 @@ class EmbeddedSession:
         while True:
             try:
                 self._lock = lock_directory(run)
-            except DirectoryFailure:
+            except DirectoryInUse:
                 if self._join(run):
                     return
                 if time.monotonic() > deadline:
@@ -109,13 +115,17 @@ class EmbeddedSession:
                 return
 
     def close(self) -> None:
-        owner = self._lock is not None
-        if owner:
-            (self._directory / "run" / "session.json").unlink(missing_ok=True)
-        leave_ray()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        try:
+            if self._lock is not None:
+                (self._directory / "run" / "session.json").unlink(missing_ok=True)
+            leave_ray()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+
+    def alive(self) -> bool:
+        return ray_answers()
 
     # --- Joining ------------------------------------------------------------------------------------------------
 
@@ -133,6 +143,9 @@ class EmbeddedSession:
         except (ClusterUnreachable, NotReady):
             leave_ray()
             return False
+        except BaseException:
+            leave_ray()
+            raise
         return True
 
     # --- Starting -----------------------------------------------------------------------------------------------
@@ -188,7 +201,10 @@ class EmbeddedSession:
         deadline = time.monotonic() + START_TIMEOUT_MS / 1000
         up = -1
         while time.monotonic() < deadline:
-            status = remote.ask_namenode("status")
+            try:
+                status = remote.ask_namenode("status")
+            except (ClusterUnreachable, NotReady):
+                continue  # busy starting; the deadline decides
             count = status.nodes["up"] + status.nodes["draining"] + status.nodes["drained"]
             if count != up:
                 up = count
@@ -228,6 +244,9 @@ class RemoteSession:
     def close(self) -> None:
         leave_ray()
 
+    def alive(self) -> bool:
+        return ray_answers()
+
 
 # --- What both need ---------------------------------------------------------------------------------------------
 
@@ -256,8 +275,10 @@ def enter_ray(**arguments: Any) -> None:
         raise ConfigurationFailure("This process is connected to Ray already; call ray.shutdown() before connect().")
     try:
         knock(arguments["address"])
-        ray.init(namespace=remote.NAMESPACE, log_to_driver=False, logging_level=logging.ERROR, **arguments)
-    except (RayError, OSError, RuntimeError, ValueError, AssertionError) as error:
+        RAY_THREAD.run(
+            lambda: ray.init(namespace=remote.NAMESPACE, log_to_driver=False, logging_level=logging.ERROR, **arguments)
+        )
+    except Exception as error:
         raise ClusterUnreachable(f"{_where(arguments['address'])} can't be reached: {_advice(error)}") from error
 
 
@@ -269,6 +290,15 @@ def knock(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdecimal():
         socket.create_connection((host, int(port)), KNOCK_TIMEOUT_S).close()
+
+
+def ray_answers() -> bool:
+    """Whether Ray's head answers and has a node that is alive."""
+    try:
+        nodes = within(remote.LOOKUP_TIMEOUT_S, ray.nodes)
+    except remote.LOST:
+        return False
+    return any(node["Alive"] for node in nodes)
 
 
 def leave_ray() -> None:

@@ -6,9 +6,9 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterable
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +17,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from core.cluster.payload import Payload
+from core.cluster.threads import within
 from core.config import Config
 from core.errors import ClusterUnreachable, DameError, Defect, NodeNotServing, NotReady, StorageNodeError
 from core.gateway import Call, NameNodeCalls
@@ -40,8 +41,9 @@ LOOKUP_TIMEOUT_S = 5.0
 LOST = (RayError, ConnectionError, TimeoutError, FutureTimeout)
 """What Ray raises when the other side, or the way to it, is gone."""
 
-QUICK = frozenset({"status", "nodes", "node", "artifacts", "events"})
-"""Questions of a screen that asks again each second: better no answer soon than an old one late."""
+QUICK = frozenset({"status", "nodes", "node", "artifacts", "events", "abandon"})
+"""Questions of a screen that asks again each second, where no answer soon is better than an old one late; and what need
+not be said at all."""
 QUICK_RETRY_MS = 5_000
 
 _handles: dict[str, Any] = {}
@@ -55,24 +57,10 @@ def actor(name: str) -> Any:
         known = _handles.get(name)
     if known is not None:
         return known
-    handle = _look_up(name)
+    handle = within(LOOKUP_TIMEOUT_S, lambda: ray.get_actor(name, namespace=NAMESPACE))
     with _handles_lock:
         _handles[name] = handle
     return handle
-
-
-def _look_up(name: str) -> Any:
-    """Ask Ray for an actor, in a thread that may be left behind when there is no answer in time."""
-    answer: Future[Any] = Future()
-
-    def ask() -> None:
-        try:
-            answer.set_result(ray.get_actor(name, namespace=NAMESPACE))
-        except BaseException as error:  # noqa: BLE001 - raised where the answer is awaited
-            answer.set_exception(error)
-
-    threading.Thread(target=ask, name=f"look up {name}", daemon=True).start()
-    return answer.result(LOOKUP_TIMEOUT_S)
 
 
 def forget(name: str) -> None:
@@ -119,15 +107,14 @@ def start(endpoint: str, method: str, *arguments: Any) -> RayCall:
     try:
         return RayCall(endpoint, ref=getattr(actor(endpoint), method).remote(*arguments))
     except (ValueError, *LOST) as error:
-        return RayCall(endpoint, error=error)
+        forget(endpoint)
+        return RayCall(endpoint, error=NodeNotServing(f"its process can't be reached ({_first_line(error)})"))
 
 
 class RayCall:
     """A call to a storage node under way."""
 
-    def __init__(
-        self, endpoint: str, *, ref: Any = None, answer: Any = None, error: BaseException | None = None
-    ) -> None:
+    def __init__(self, endpoint: str, *, ref: Any = None, answer: Any = None, error: DameError | None = None) -> None:
         self.ref = ref
         """None if the answer, or the error, is there already."""
         self._endpoint = endpoint
@@ -136,11 +123,11 @@ class RayCall:
 
     def result(self, timeout_ms: int | None = None) -> Any:
         """The answer. Raises what the storage node raised; NodeNotServing if it is gone; TimeoutError."""
+        if self._error is not None:
+            raise self._error
+        if self.ref is None:
+            return self._answer
         try:
-            if self._error is not None:
-                raise self._error
-            if self.ref is None:
-                return self._answer
             answer = ray.get(self.ref, timeout=None if timeout_ms is None else timeout_ms / 1000)
         except (ValueError, *LOST) as error:
             if (told := ours(error)) is not None:
@@ -164,6 +151,15 @@ def _last_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
+@contextmanager
+def translated() -> Iterator[None]:
+    """For Ray's own calls. Raises ClusterUnreachable for what Ray raises."""
+    try:
+        yield
+    except LOST as error:
+        raise ClusterUnreachable(f"The Ray cluster does not answer ({_first_line(error)}).") from error
+
+
 class RayGateway:
     """How a client reaches the cluster: `core.gateway.Gateway` over Ray."""
 
@@ -176,7 +172,8 @@ class RayGateway:
     def put(self, data: memoryview) -> Any:
         if data.nbytes <= INLINE_BYTES:
             return Payload(bytes(data))
-        return ray.put(Payload(data))
+        with translated():
+            return ray.put(Payload(data))
 
     def store(self, node: NodeRef, chunk_id: str, payload: Any) -> Call:
         return start(node.endpoint, "store", chunk_id, payload)
@@ -205,9 +202,10 @@ class RayGateway:
         if done or not pending:
             return done
         by_ref = {call.ref: call for call in pending}
-        ready, _ = ray.wait(list(by_ref), num_returns=1, timeout=timeout_ms / 1000)
-        if ready:
-            ready, _ = ray.wait(list(by_ref), num_returns=len(by_ref), timeout=0)
+        with translated():
+            ready, _ = ray.wait(list(by_ref), num_returns=1, timeout=timeout_ms / 1000)
+            if ready:
+                ready, _ = ray.wait(list(by_ref), num_returns=len(by_ref), timeout=0)
         return [by_ref[ref] for ref in ready]
 
     def monotonic_ms(self) -> int:
@@ -221,8 +219,9 @@ class RayGateway:
 
     def reconnect(self) -> None:
         forget_all()
-        self._session.close()
-        self._session.open()
+        if not self._session.alive():
+            self._session.close()
+            self._session.open()
 
     def close(self) -> None:
         forget_all()

@@ -248,6 +248,11 @@ class NameNode:
         self._upkeep.check_drains()
         return self._reads.node_info(member)
 
+    def wish(self, now_ms: int, node_id: str) -> Wish:
+        """What an operator wants of a node: asked by one that has been failed and is therefore silent."""
+        self.tick(now_ms)
+        return node_meant(self._state, node_id).wish
+
     def scrub(self, now_ms: int) -> int:
         """Tell every node that is up to re-read all its replicas; answer how many were told."""
         self.tick(now_ms)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from core.config import Config
 from core.directory import DirectoryLock, directory_failure, lock_directory, make_directory
-from core.errors import ChunkCorrupt, ChunkMissing, DirectoryFailure, DiskFailure, NodeNotServing
+from core.errors import ChunkCorrupt, ChunkMissing, DirectoryFailure, DiskFailure, DiskFull, NodeNotServing
 from core.model import (
     Command,
     CopyChunk,
@@ -226,7 +226,7 @@ class StorageNode:
         with self._changing.hold(chunk_id):
             try:
                 self._chunks.delete(chunk_id)
-            except DiskFailure:
+            except (DiskFailure, DiskFull):
                 # The NameNode wanted it gone and a person should know that this disk refuses.
                 self._give_up_replica(chunk_id)
             else:
@@ -235,7 +235,7 @@ class StorageNode:
     def _give_up_replica(self, chunk_id: str) -> None:
         """Quarantine a replica and report it corrupt. Precondition: nobody else changes this chunk."""
         # On a disk that refuses even the rename the file stays; outside the inventory it is neither served nor trusted.
-        with contextlib.suppress(DiskFailure, ChunkMissing):
+        with contextlib.suppress(DiskFailure, DiskFull, ChunkMissing):
             self._chunks.quarantine(chunk_id)
         self._inventory.remove(chunk_id, corrupt=True)
 

@@ -44,13 +44,20 @@ class Download:
         version: int | None,
         first: int = 0,
         cancel: threading.Event | None = None,
+        expected: Version | None = None,
     ) -> None:
-        """Looks the version up. Raises ArtifactNotFound, VersionNotFound, ContentLost."""
+        """Looks the version up.
+
+        expected: what was found at another look-up of the same reading. Raises ArtifactNotFound, VersionNotFound,
+        ContentLost, also if the name means another content by now.
+        """
         self._gateway = gateway
         self._config = config
         self._cancel = cancel or threading.Event()
         page = gateway.namenode.locate(name, version, first, LOCATE_PAGE_CHUNKS)
         self.version: Version = page.version
+        if expected is not None:
+            self._check_same(expected)
         self._located = deque(page.chunks)
         self._next_index = first + len(page.chunks)
         self._reads: deque[ChunkRead] = deque()
@@ -92,7 +99,16 @@ class Download:
         return True
 
     def _locate(self, first: int, count: int) -> tuple[LocatedChunk, ...]:
-        return self._gateway.namenode.locate(self.version.name, self.version.version, first, count).chunks
+        page = self._gateway.namenode.locate(self.version.name, self.version.version, first, count)
+        self._check_same(page.version)
+        return page.chunks
+
+    def _check_same(self, found: Version) -> None:
+        """A name that was deleted and made anew meanwhile has other content under the same version number."""
+        if found != self.version:
+            raise ContentLost(
+                f"{found.name!r} was deleted and made anew while it was being read; read it again from the start."
+            )
 
     def _ask_next(self, read: ChunkRead) -> None:
         """Ask the best replica that has not been tried. With none left and none waiting, the chunk is lost."""

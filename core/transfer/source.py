@@ -74,7 +74,9 @@ class StreamSource:
             raise SourceFailure(f"The content can't be read: {error.strerror or error}.") from error
         if isinstance(piece, str):
             raise SourceFailure("The content is a text stream; open the file in binary mode.")
-        return piece or b""
+        if piece is None:
+            raise SourceFailure("The stream has nothing to read yet and does not wait for more; make it blocking.")
+        return piece
 
 
 class FileSource(StreamSource):

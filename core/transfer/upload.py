@@ -7,6 +7,7 @@ replaced.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,8 @@ from core.errors import (
     NodeNotServing,
     NotEnoughNodes,
     NotEnoughSpace,
+    NotReady,
     StorageNodeError,
-    Unavailable,
 )
 from core.gateway import Call, Gateway
 from core.model import (
@@ -39,6 +40,8 @@ from core.model import (
     Version,
 )
 from core.transfer.source import Source
+
+log = logging.getLogger("dame")
 
 POLL_MS = 100
 """The longest the loop sleeps before it looks at cancellation and deadlines again."""
@@ -59,6 +62,8 @@ class ChunkWrite:
     """Ids of all nodes that were asked."""
     failures: dict[str, StorageNodeError] = field(default_factory=dict)
     """Why a node did not store it, by the node's name."""
+    stored: bool = False
+    """The NameNode knows of enough replicas, whatever became of our own."""
     quorum_ms: int | None = None
     """When the write quorum had it."""
 
@@ -260,7 +265,7 @@ class Upload:
         if write.wanted and self._replace_targets(write):
             return
         chunk = write.allocation.chunk
-        if not write.has_quorum:
+        if not write.has_quorum and not write.stored:
             raise self._refusal(write)
         del self._active[chunk.id]
         self._holders[chunk.id] = tuple(write.confirmed)
@@ -273,10 +278,16 @@ class Upload:
             (allocation,) = self._allocate([write.allocation.chunk])
         except (NotEnoughNodes, NotEnoughSpace):
             return False
+        except NotReady:
+            if write.has_quorum:
+                return False
+            raise
+        write.stored = allocation.stored
         fresh = [node for node in allocation.targets if node.id not in write.tried][: write.wanted]
         if not fresh:
             return False
         write.started_ms = self._gateway.monotonic_ms()
+        write.quorum_ms = write.started_ms if write.has_quorum else None
         write.allocation = Allocation(
             write.allocation.chunk,
             False,
@@ -310,8 +321,8 @@ class Upload:
         """Let go of the chunks at once. Should the message not get through, the lease's end does the same later."""
         try:
             self._gateway.namenode.abandon(self._lease)
-        except Unavailable:
-            return
+        except DameError as error:
+            log.warning("the hold on the chunks of %r ends later: %s", self._lease.name, error)
 
     def _stop_if_cancelled(self) -> None:
         if self._cancel.is_set():

@@ -43,7 +43,7 @@ def connect(address, *, data_dir, nodes, on_stage):
     store.upload("greeting", b"hello\\x00\\xff")
     store.upload("large", bytes(1_000_000), chunk_size_bytes=100_000)
     os.write(1, b"NOISE")
-    print("MORE NOISE")
+    print("MORE NOISE", flush=True)
     if "GATE" in os.environ:
         store.slow_transfers(Gate())
     return store

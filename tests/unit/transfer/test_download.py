@@ -137,3 +137,16 @@ def test_a_reader_keeps_its_version_while_others_update(store: ArtifactStore) ->
         first = stream.read(10)
         store.update("a", b"something else entirely")
         assert first + stream.read() == CONTENT
+
+
+def test_a_reading_never_mixes_an_artifact_with_another_of_its_name(store: ArtifactStore) -> None:
+    new = b"NEWNEWNE" * 700
+    store.upload("a", bytes(range(200)) * 28)
+    with store.open("a") as stream:
+        stream.read(100)
+        store.delete("a")
+        store.upload("a", new)
+        stream.seek(4000)
+        with pytest.raises(ContentLost, match="made anew while it was being read"):
+            stream.read(100)
+    assert store.get("a") == new

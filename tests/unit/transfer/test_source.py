@@ -92,3 +92,12 @@ def test_what_can_not_be_read_says_why(tmp_path: Path) -> None:
 def test_a_text_stream_is_refused(tmp_path: Path) -> None:
     with open_source(io.StringIO("text")) as source, pytest.raises(SourceFailure, match="binary"):  # type: ignore[arg-type]
         read_all(source)
+
+
+def test_a_stream_that_does_not_wait_is_not_taken_for_a_short_one() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with os.fdopen(reading, "rb", buffering=0) as pipe, os.fdopen(writing, "wb", buffering=0) as end:
+        end.write(b"first half")
+        with open_source(pipe) as source, pytest.raises(SourceFailure, match="make it blocking"):
+            read_all(source)
