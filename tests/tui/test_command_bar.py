@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from textual import events
+
 from tests.fakes import FakeStore
 from tests.tui.driver import Driver, dashboard
 from tui.command_history import CommandHistory
+
+KEY_NAMES = {":": "colon", "/": "slash"}
 
 
 def line(d: Driver) -> str:
@@ -121,3 +125,11 @@ async def test_letters_in_the_bar_are_letters(store: FakeStore) -> None:
         await d.press("colon", *"quxdpz", "question_mark", "slash", "1")
         assert line(d) == "quxdpz?/1"
         assert d.screen == "DashboardScreen"
+
+
+async def test_what_is_typed_right_after_the_colon_is_the_command(store: FakeStore) -> None:
+    async with dashboard(store, (120, 36)) as d:
+        # All at once, as a terminal delivers them over a slow line: no time between the keys to move the focus.
+        for character in ":du/:x":
+            d.app.post_message(events.Key(KEY_NAMES.get(character, character), character))
+        await d.until(lambda: line(d) == "du/:x")

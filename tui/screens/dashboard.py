@@ -29,6 +29,8 @@ INSPECT_AFTER_S = 0.25
 
 
 class DashboardScreen(PanelScreen):
+    HAS_LISTS = True
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "escape",
@@ -83,9 +85,6 @@ class DashboardScreen(PanelScreen):
 
     def on_unmount(self) -> None:
         self.dame.link.unwatch(self)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action in ("filter", "next_problem") or super().check_action(action, parameters)
 
     # --- selection ---
 

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Input
 
 from tui.lines import Line, Tone
 from tui.panels.events import event_line
@@ -50,6 +51,9 @@ class FrameScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = HORIZONTAL
     VERTICAL_BREAKPOINTS = VERTICAL
     AUTO_FOCUS = ""
+    HAS_LISTS: ClassVar[bool] = False
+    """Whether there is something to filter and to look for problems in."""
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("u", "upload", "Upload", id="upload", tooltip="Store a new artifact"),
         Binding("e", "update", "Update", id="update", tooltip="Store a new version of the selected artifact"),
@@ -62,8 +66,9 @@ class FrameScreen(Screen[None]):
         Binding("D", "drain", "Drain", id="drain", tooltip="Empty the selected node, or stop emptying it"),
         Binding("x", "cancel_transfer", "Cancel", id="cancel", tooltip="Cancel the running transfer"),
         Binding("z", "undelete", "Undelete", id="undelete", tooltip="Bring back what was deleted last from here"),
-        Binding("slash", "filter", "Filter", id="filter", tooltip="Filter this panel", key_display="/"),
-        Binding("colon", "command", "Command", id="command", tooltip="Write a command", key_display=":"),
+        # Before other keys: what is typed right after them belongs to the bar already.
+        Binding("slash", "filter", "Filter", id="filter", tooltip="Filter this panel", key_display="/", priority=True),
+        Binding("colon", "command", "Command", id="command", tooltip="Write a command", key_display=":", priority=True),
         Binding(
             "exclamation_mark",
             "next_problem",
@@ -228,7 +233,9 @@ class FrameScreen(Screen[None]):
     # --- actions ---
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that would have nothing to act on are not offered."""
+        """Keys that would have nothing to act on are not offered, nor keys that are text where one is writing."""
+        if action in ("filter", "command") and isinstance(self.focused, Input):
+            return False
         if action in ("update", "get", "delete"):
             return self.selected_artifact() is not None
         if action in ("fail", "recover", "drain"):
@@ -236,7 +243,7 @@ class FrameScreen(Screen[None]):
         if action == "cancel_transfer":
             return bool(self.dame.transfers.active)
         if action in ("filter", "next_problem"):
-            return False  # where there is something to filter or to look for, the screen says so
+            return self.HAS_LISTS
         if action == "undelete":
             return bool(self.dame.state.deleted)
         return True
