@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: run test check format bench soak compose clean help
+.PHONY: run test check format bench soak clean help
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,9 +32,6 @@ bench: $(INSTALLED) ## Measure transfers, latencies and start-up beside their li
 
 soak: $(INSTALLED) ## Write and verify while storage nodes are killed (ARGS="--minutes 60")
 	$(BIN)/python benchmarks/soak.py $(ARGS)
-
-compose: ## Start a cluster of containers
-	docker compose up --build $(ARGS)
 
 clean: ## Remove the environment and caches; data is not touched
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info

@@ -22,7 +22,7 @@ usage: python main.py [--address ADDR] [--data-dir DIR] [--nodes N] [VERB ...]
 
 Without a VERB, the dashboard opens.
 
-  --address ADDR  auto, or ray://host:10001; none for an embedded cluster (default $DAME_ADDRESS)
+  --address ADDR  auto, HOST:PORT or ray://HOST:10001; none for an embedded cluster (default $DAME_ADDRESS)
   --data-dir DIR  directory of the embedded cluster, which is started or joined (default $DAME_DATA_DIR)
   --nodes N       storage nodes of a new embedded cluster (default 4)
   --version       print the version

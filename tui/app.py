@@ -46,7 +46,6 @@ GUARD_S = 0.3
 """How long a question takes no answer after it opens."""
 QUIT_WAIT_S = 2.0
 CONNECTING_WAIT_S = 30.0
-CONNECTING_WAIT_S = 30.0
 CLIPBOARD_MAX_BYTES = 74_994
 """More than this is dropped by terminals without a word."""
 

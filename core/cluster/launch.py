@@ -351,4 +351,6 @@ def _advice(error: BaseException) -> str:
     if "version" in lowered and "mismatch" in lowered:
         here = f"Python {sys.version.split()[0]}, Ray {ray.__version__}"
         return f"it runs another version of Ray or Python than this machine ({here}). {text[:300]}"
-    return f"{text[:300]}. Check the address and that the cluster runs."
+    return (
+        f"{text[:300].rstrip('.')}. Check the address, that the cluster runs, and that ~/.ray/auth_token is its head's."
+    )

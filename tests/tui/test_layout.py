@@ -16,10 +16,10 @@ NARROW = """\
  dame fake cluster   ◐ DEGRADED   3/4 nodes up   3 under-replicated   ● LIVE 0s
 [1 Artifacts 3] 2 Nodes 4 !1  3 Cluster  4 Events !1  5 Transfers
 ┏━ 1 Artifacts  3 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
-┃ NAME ▲                                       SIZE    VER  REPLICAS       AGE ┃
-┃▌greeting                                     11 B     v1  2/3 UNDER       3m ┃
-┃ model.bin                                  10 KiB     v1  2/3 UNDER       2m ┃
-┃ notes.txt                                     8 B     v1  2/3 UNDER       1m ┃
+┃ NAME ▲                               SIZE    VER  CHUNKS  REPLICAS       AGE ┃
+┃▌greeting                             11 B     v1       1  2/3 UNDER       3m ┃
+┃ model.bin                          10 KiB     v1      10  2/3 UNDER       2m ┃
+┃ notes.txt                             8 B     v1       1  2/3 UNDER       1m ┃
 """
 """The first lines of 80x24 with one of four nodes down."""
 

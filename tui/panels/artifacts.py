@@ -18,7 +18,7 @@ COLUMNS = (
     Column("name", "NAME"),
     Column("size", "SIZE", 9, "right", from_width=34),
     Column("version", "VER", 5, "right", from_width=62),
-    Column("chunks", "CHUNKS", 7, "right", from_width=84),
+    Column("chunks", "CHUNKS", 6, "right", from_width=68),
     Column("replicas", "REPLICAS", 11),
     Column("age", "AGE", 5, "right", from_width=46),
 )

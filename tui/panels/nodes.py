@@ -20,7 +20,7 @@ FULL = 0.9
 COLUMNS = (
     Column("name", "NODE"),
     Column("state", "STATE", 10),
-    Column("used", "USED", 10, from_width=48),
+    Column("used", "USED", 10, from_width=44),
     Column("size", "BYTES", 9, "right", from_width=74),
     Column("chunks", "CHUNKS", 6, "right", from_width=38),
     Column("traffic", "READ / WRITE", 25, "right", from_width=105),
