@@ -118,6 +118,11 @@ class Config:
                     f"The setting {name}={getattr(self, name)} does not fit the other settings.", setting=name
                 )
 
+    def window_chunks(self, chunk_size_bytes: int) -> int:
+        """Chunks of this size in flight in one transfer: as many bytes as at the default size, within one batch."""
+        window_bytes = self.transfer_window_chunks * self.chunk_size_bytes
+        return max(2, min(self.transfer_batch_chunks, window_bytes // chunk_size_bytes))
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Config:
         """The defaults, overridden by DAME_<FIELD> variables. Raises ConfigurationFailure."""

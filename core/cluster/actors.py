@@ -95,9 +95,9 @@ def crash_when_it_ends(run: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
-def wait_for_directory(open_it: Callable[[], R]) -> R:
+def wait_for_directory(open_it: Callable[[], R], patience_ms: int) -> R:
     """Open a directory that the process before this one may still hold for a moment. Raises DirectoryFailure."""
-    deadline = time.monotonic() + OPEN_RETRY_MS / 1000
+    deadline = time.monotonic() + patience_ms / 1000
     while True:
         try:
             return open_it()
@@ -115,14 +115,14 @@ class NameNodeActor:
         self._config = config
         self._namenode: NameNode | None = None
         self._refusal: DameError = NotReady("The NameNode is opening its catalog; try again.")
-        self._open()
+        self._open(OPEN_RETRY_MS)
         self._supervisor = Supervisor(config, storage_root)
         threading.Thread(target=self._supervise, name="supervisor", daemon=True).start()
 
-    def _open(self) -> None:
+    def _open(self, patience_ms: int) -> None:
         """A catalog that can't be opened, or written, is an answer to every call; each of them tries again."""
         try:
-            catalog = wait_for_directory(lambda: Catalog.open(self._directory, str(uuid.uuid4())))
+            catalog = wait_for_directory(lambda: Catalog.open(self._directory, str(uuid.uuid4())), patience_ms)
             try:
                 self._namenode = NameNode(catalog, self._config, random.Random(uuid.uuid4().int), wall_ms())
             except DameError:
@@ -136,7 +136,7 @@ class NameNodeActor:
         """Call a public method of the NameNode, with the time put first."""
         assert not method.startswith("_")
         if self._namenode is None:
-            self._open()
+            self._open(patience_ms=0)  # the caller waits, and can better decide for how long
         if self._namenode is None:
             raise self._refusal
         try:

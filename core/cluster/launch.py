@@ -139,7 +139,7 @@ class EmbeddedSession:
         self._on_stage("joining the running cluster")
         try:
             enter_ray(address=session["address"])
-            wait_for_namenode(self._config)
+            wait_for_namenode()
         except (ClusterUnreachable, NotReady):
             leave_ray()
             return False
@@ -172,7 +172,7 @@ class EmbeddedSession:
         )
         self._on_stage("starting the NameNode")
         bring_up(str(self._directory / "namenode"), str(self._directory / "storage"), self._config)
-        wait_for_namenode(self._config)
+        wait_for_namenode()
         self._wait_for_nodes(slots)
         address = ray.get_runtime_context().gcs_address
         write_durably(run / "session.json", json.dumps({"address": address, "pid": os.getpid()}).encode())
@@ -236,7 +236,7 @@ class RemoteSession:
             enter_ray(address=self._address, runtime_env={"py_modules": [str(Path(core.__file__).parent)]})
             self._on_stage("looking for the NameNode")
             bring_up(None, None, self._config)
-            wait_for_namenode(self._config)
+            wait_for_namenode()
         except BaseException:
             self.close()
             raise
@@ -321,7 +321,7 @@ def bring_up(namenode_directory: str | None, storage_root: str | None, config: C
     ).remote(namenode_directory, storage_root, config)
 
 
-def wait_for_namenode(config: Config) -> None:
+def wait_for_namenode() -> None:
     """Until it answers. Raises its refusal (DirectoryFailure), or ClusterUnreachable."""
     deadline = time.monotonic() + START_TIMEOUT_MS / 1000
     while True:

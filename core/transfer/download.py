@@ -79,8 +79,7 @@ class Download:
 
     @property
     def _window(self) -> int:
-        window_bytes = self._config.transfer_window_chunks * self._config.chunk_size_bytes
-        return max(2, min(self._config.transfer_batch_chunks, window_bytes // self.version.chunk_size_bytes))
+        return self._config.window_chunks(self.version.chunk_size_bytes)
 
     def _fill_window(self) -> None:
         while len(self._reads) < self._window:

@@ -130,9 +130,7 @@ class Upload:
 
     @property
     def _window(self) -> int:
-        """Chunks in flight: as many as fit the window's bytes at the default chunk size, within one batch."""
-        window_bytes = self._config.transfer_window_chunks * self._config.chunk_size_bytes
-        return max(2, min(self._config.transfer_batch_chunks, window_bytes // self._lease.chunk_size_bytes))
+        return self._config.window_chunks(self._lease.chunk_size_bytes)
 
     @property
     def _batch(self) -> int:
