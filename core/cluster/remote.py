@@ -183,7 +183,7 @@ class RayGateway:
         if self._config.short_circuit_reads and node.host == self._host:
             data = read_replica(Path(node.directory), chunk_id)
             if data is not None:
-                start(node.endpoint, "note_read", data.nbytes)
+                start(node.endpoint, "note_read", len(data))
                 return RayCall(node.endpoint, answer=data)
         return start(node.endpoint, "read", chunk_id)
 

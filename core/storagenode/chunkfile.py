@@ -16,7 +16,6 @@ These functions raise OSError as it comes, and ChunkCorrupt for a file that is n
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import struct
 import zlib
@@ -26,7 +25,7 @@ from blake3 import blake3
 
 from core.errors import ChunkCorrupt
 
-Buffer = bytes | bytearray | memoryview | mmap.mmap
+Buffer = bytes | bytearray | memoryview
 
 HEADER_BYTES = 64
 _HEADER = struct.Struct("<8sIQ32s8x")
@@ -34,11 +33,6 @@ _CRC = struct.Struct("<I")
 _MAGIC = b"DAMECHNK"
 _FORMAT = 1
 _HASH_PIECE_BYTES = 1024 * 1024
-
-_MADV_POPULATE_READ = 22
-"""Linux 5.14: read a mapping in now, and say so if the disk can't; the module mmap does not name it yet."""
-_CANNOT_BE_ASKED = frozenset({errno.EINVAL, errno.ENODEV})
-"""An older kernel, another system, or a filesystem that maps no files."""
 
 assert _HEADER.size + _CRC.size == HEADER_BYTES
 
@@ -66,36 +60,18 @@ def check(descriptor: int, chunk_id: str) -> int:
     raise ChunkCorrupt(f"The replica of chunk {chunk_id[:12]} is bad: {fault}.", chunk=chunk_id)
 
 
-def view(descriptor: int, size_bytes: int) -> memoryview:
-    """A payload of this size as memory that outlives the descriptor and the file's name.
+def read(descriptor: int, size_bytes: int) -> bytes:
+    """A payload of this size, copied out of the file.
 
-    A page that can't be read later would end the process with SIGBUS. Asking the kernel to read all pages now turns
-    that into an error; where it can't be asked, a plain read costs one copy.
+    A mapping would save the copy, but a file that is cut while somebody looks at it would end that process (SIGBUS).
     """
-    try:
-        mapping = mmap.mmap(descriptor, HEADER_BYTES + size_bytes, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
-        mapping.madvise(_MADV_POPULATE_READ)
-    except OSError as error:
-        if error.errno in _CANNOT_BE_ASKED:
-            return _read_payload(descriptor, size_bytes)
-        raise _as_read_error(error) from error
-    return memoryview(mapping)[HEADER_BYTES:]
-
-
-def _as_read_error(error: OSError) -> OSError:
-    """The kernel says "bad address" of a page that the disk did not give."""
-    return OSError(errno.EIO, os.strerror(errno.EIO)) if error.errno == errno.EFAULT else error
-
-
-def _read_payload(descriptor: int, size_bytes: int) -> memoryview:
-    content = memoryview(bytearray(size_bytes))
-    done = 0
-    while done < size_bytes:
-        count = os.preadv(descriptor, [content[done:]], HEADER_BYTES + done)
-        if not count:
+    content = os.pread(descriptor, size_bytes, HEADER_BYTES)
+    while len(content) < size_bytes:
+        more = os.pread(descriptor, size_bytes - len(content), HEADER_BYTES + len(content))
+        if not more:
             raise OSError(errno.EIO, "the file became shorter while it was read")
-        done += count
-    return content.toreadonly()
+        content += more
+    return content
 
 
 def hash_payload(descriptor: int) -> str:

@@ -7,7 +7,6 @@ Layout under the node's directory (`identity.json` and `lock` lie beside it):
     quarantine/          replicas found bad, as <64 hex>.<n>; kept for a person to look at, never read again
 
 A file becomes visible by a rename after its bytes are fsynced, and counts once its directory is fsynced too.
-Reads hand out a mapping of the file, so the bytes are not copied and outlive the file's deletion.
 
 Preconditions, both kept by StorageNode: the directory is locked, and changes to one chunk exclude each other.
 """
@@ -109,14 +108,14 @@ class ChunkStore:
             raise self._failure(error, f"write chunk {chunk_id[:12]}") from error
         return True
 
-    def read(self, chunk_id: str) -> memoryview:
-        """The chunk's bytes, mapped from its file; their hash is not checked here.
+    def read(self, chunk_id: str) -> bytes:
+        """The chunk's bytes; their hash is not checked here.
 
         Raises ChunkMissing, ChunkCorrupt if the header does not fit, DiskFailure.
         """
         path = self._path(chunk_id)
         with self._opened(path, chunk_id) as (descriptor, size_bytes):
-            return chunkfile.view(descriptor, size_bytes)
+            return chunkfile.read(descriptor, size_bytes)
 
     def verify(self, chunk_id: str) -> bool:
         """Hash the replica anew from the disk, in bounded memory. A file that can't be read is a bad replica.
@@ -317,7 +316,7 @@ def holds_replicas(directory: Path) -> bool:
     return any(next((directory / place).glob(files), None) for place, files in (("chunks", "*/*"), ("quarantine", "*")))
 
 
-def read_replica(directory: Path, chunk_id: str) -> memoryview | None:
+def read_replica(directory: Path, chunk_id: str) -> bytes | None:
     """A replica's bytes straight from the directory of a storage node on this machine, past its process.
 
     For clients, who check the hash of what they get from anywhere. None if it can't be read so, for whatever reason:
@@ -328,7 +327,7 @@ def read_replica(directory: Path, chunk_id: str) -> memoryview | None:
     except OSError:
         return None
     try:
-        return chunkfile.view(descriptor, chunkfile.check(descriptor, chunk_id))
+        return chunkfile.read(descriptor, chunkfile.check(descriptor, chunk_id))
     except (OSError, ChunkCorrupt):
         return None
     finally:

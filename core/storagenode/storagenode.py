@@ -173,8 +173,8 @@ class StorageNode:
             with self._lock:
                 self._written_bytes += size_bytes
 
-    def read(self, chunk_id: str) -> memoryview:
-        """The bytes of a replica, not verified; the view stays good when the replica is deleted.
+    def read(self, chunk_id: str) -> bytes:
+        """The bytes of a replica, not verified.
 
         Raises NodeNotServing, ChunkMissing, ChunkCorrupt, DiskFailure. A replica that can't be read is looked at once
         more and leaves the inventory if it is bad.
@@ -188,7 +188,7 @@ class StorageNode:
             self._examine(chunk_id)
             raise
         with self._lock:
-            self._read_bytes += data.nbytes
+            self._read_bytes += len(data)
         return data
 
     def note_read(self, size_bytes: int) -> None:
