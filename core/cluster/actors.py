@@ -29,9 +29,10 @@ from core.cluster.payload import Payload
 from core.cluster.supervisor import Supervisor
 from core.config import Config
 from core.errors import DameError, DirectoryInUse, NodeNotServing, NotReady, StorageNodeError, Unavailable
-from core.model import CopyChunk, GiveUp, NodeRef, ScrubAll, SendFullReport
+from core.model import Command, CopyChunk, GiveUp, NodeRef, ScrubAll
 from core.namenode.catalog import Catalog
 from core.namenode.namenode import NameNode
+from core.storagenode.conversation import Conversation, pull
 from core.storagenode.scrubber import Scrubber
 from core.storagenode.storagenode import StorageNode
 
@@ -219,17 +220,11 @@ class StorageNodeActor:
     @crash_when_it_ends
     def _live(self) -> None:
         self._node = self._open()
-        registered = False
+        conversation = Conversation(self._node, remote.ask_namenode, self._endpoint, os.getpid())
         while True:
             started = time.monotonic()
             try:
-                if not registered:
-                    self._register()
-                    registered = True
-                if not self._node.serving:
-                    self._return_when_recovered()
-                if self._node.serving:
-                    self._beat()
+                conversation.step(self._carry_out)
             except DameError as error:
                 log.warning("no heartbeat: %s", error)
             self._wake.wait(max(0.0, self._config.heartbeat_interval_ms / 1000 - (time.monotonic() - started)))
@@ -249,35 +244,9 @@ class StorageNodeActor:
                     log.warning("%s", error)
             time.sleep(0.2)
 
-    def _register(self) -> None:
-        node = self._serving()
-        reply = remote.ask_namenode("register", node.registration(self._endpoint, os.getpid()))
-        node.registered(reply)
-
-    def _return_when_recovered(self) -> None:
-        """A failed node is silent, so that word of its recovery may have missed it: ask what is wanted of it."""
-        if remote.ask_namenode("wish", self._serving().id) != "failed":
-            self._serving().recover()
-
-    def _beat(self) -> None:
-        node = self._serving()
-        heartbeat = node.heartbeat()
-        reply = remote.ask_namenode("heartbeat", heartbeat)
-        if not reply.known:
-            self._register()
-            return
-        if reply.epoch >= node.epoch:
-            node.confirmed(heartbeat.sequence)
-        for command in sorted(node.obey(reply), key=lambda command: isinstance(command, SendFullReport)):
-            self._carry_out(command)  # a report may fail; what was ordered beside it must have begun by then
-
-    def _carry_out(self, command: Any) -> None:
-        node = self._serving()
+    def _carry_out(self, command: Command) -> None:
         if isinstance(command, CopyChunk):
             self._pool.submit(self._copy, command)
-        elif isinstance(command, SendFullReport):
-            for page in node.full_report():
-                remote.ask_namenode("full_report", page)
         elif isinstance(command, ScrubAll):
             threading.Thread(target=self._scrub, name="scrub", daemon=True).start()
         elif isinstance(command, GiveUp):
@@ -290,23 +259,13 @@ class StorageNodeActor:
 
     @crash_when_it_ends
     def _copy(self, command: CopyChunk) -> None:
-        """Pull a replica from the first source that has a good one; tell at once when there is nothing left to pull."""
         node = self._serving()
-        if any(self._pull(command.chunk.id, source) for source in command.sources):
-            node.copied(command.chunk.id)
-        else:
-            node.copy_failed(command.chunk.id)
+        pull(node, command, self._read_from)
         if not node.copying:
             self._wake.set()
 
-    def _pull(self, chunk_id: str, source: NodeRef) -> bool:
-        try:
-            data = remote.ask_storage_node(source.endpoint, self._config.store_timeout_ms, "read", chunk_id)
-            self._serving().store(chunk_id, data)
-        except StorageNodeError as error:
-            log.warning("copy of %s from %s failed: %s", chunk_id[:12], source.name, error)
-            return False
-        return True
+    def _read_from(self, source: NodeRef, chunk_id: str) -> Any:
+        return remote.ask_storage_node(source.endpoint, self._config.store_timeout_ms, "read", chunk_id)
 
     @crash_when_it_ends
     def _scrub(self) -> None:
