@@ -70,6 +70,11 @@ class Config:
     changes_per_heartbeat_max: int = 10_000
     """Changes of the inventory in one heartbeat; the rest goes with the next one."""
 
+    keep_versions: int = 0
+    """How many of its newest versions a new artifact keeps unless the upload says otherwise; 0 for all of them:
+    nothing that was stored goes away unasked."""
+    keep_versions_max: int = 1_000_000
+    """More than this is a mistake in the request."""
     lease_ms: int = 1 * HOUR_MS
     """An upload idle for longer loses its hold on the chunks it has stored."""
     garbage_grace_ms: int = 10 * MINUTE_MS
@@ -107,6 +112,7 @@ class Config:
         for name, ok in (
             ("chunk_size_bytes", 1 <= self.chunk_size_bytes <= self.chunk_size_bytes_max),
             ("replication", 1 <= self.replication <= self.replication_max),
+            ("keep_versions", 0 <= self.keep_versions <= self.keep_versions_max),
             ("suspect_after_ms", self.heartbeat_interval_ms < self.suspect_after_ms < self.down_after_ms),
             ("mass_failure_share", 0 < self.mass_failure_share <= 1),
             ("lease_ms", self.store_timeout_ms < self.lease_ms),

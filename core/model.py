@@ -86,6 +86,10 @@ class ArtifactInfo:
     versions: int
     """How many versions the artifact has."""
     chunks: tuple[ChunkInfo, ...]
+    newest: int = 0
+    """Number of its newest version."""
+    keep_versions: int = 0
+    """How many of the newest are kept; older ones are removed. 0 for all."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +238,8 @@ class BeginRequest:
     size_bytes: int | None
     replication: int | None
     chunk_size_bytes: int | None
+    keep_versions: int | None = None
+    """How many of the artifact's newest versions to keep from now on, 0 for all; None for as many as before."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +255,7 @@ class Lease:
     replication: int
     chunk_size_bytes: int
     renewed_ms: int
+    keep_versions: int = 0
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class ArtifactStore:
         *,
         replication: int | None = None,
         chunk_size_bytes: int | None = None,
+        keep_versions: int | None = None,
         progress: OnProgress | None = None,
         cancel: threading.Event | None = None,
     ) -> Version:
@@ -64,10 +65,12 @@ class ArtifactStore:
 
         replication: copies of each chunk; None for the cluster's default, 3.
         chunk_size_bytes: None for the cluster's default, 8 MiB.
+        keep_versions: how many of its newest versions the artifact keeps; older ones are removed soon after. 0 for
+        all, None for the cluster's default, which is all.
         progress: called from this thread as chunks are stored. cancel: set it from another thread to give up.
         Raises ArtifactExists, InvalidRequest, SourceFailure, NotEnoughNodes, NotEnoughSpace, LeaseExpired, Cancelled.
         """
-        return self._write("upload", name, content, replication, chunk_size_bytes, progress, cancel)
+        return self._write("upload", name, content, replication, chunk_size_bytes, keep_versions, progress, cancel)
 
     def update(
         self,
@@ -76,14 +79,16 @@ class ArtifactStore:
         *,
         replication: int | None = None,
         chunk_size_bytes: int | None = None,
+        keep_versions: int | None = None,
         progress: OnProgress | None = None,
         cancel: threading.Event | None = None,
     ) -> Version:
         """Store a new version of an artifact that exists; readers see the old one or the new one, never a mixture.
 
-        replication: None for that of the version before. Raises ArtifactNotFound and what `upload` raises.
+        replication: None for that of the version before. keep_versions: from now on; None for as many as before.
+        Raises ArtifactNotFound and what `upload` raises.
         """
-        return self._write("update", name, content, replication, chunk_size_bytes, progress, cancel)
+        return self._write("update", name, content, replication, chunk_size_bytes, keep_versions, progress, cancel)
 
     def _write(
         self,
@@ -92,12 +97,19 @@ class ArtifactStore:
         content: Content,
         replication: int | None,
         chunk_size_bytes: int | None,
+        keep_versions: int | None,
         progress: OnProgress | None,
         cancel: threading.Event | None,
     ) -> Version:
         with open_source(content) as source:
             request = BeginRequest(
-                self._gateway.unique_id(), name, mode, source.size_bytes, replication, chunk_size_bytes
+                self._gateway.unique_id(),
+                name,
+                mode,
+                source.size_bytes,
+                replication,
+                chunk_size_bytes,
+                keep_versions,
             )
             return Upload(self._gateway, self._config, source, progress, cancel).run(request)
 

@@ -155,6 +155,8 @@ class FakeStore(ArtifactStore):
         self._contents: dict[str, bytes] = {}
         self._artifacts: dict[str, list[StoredVersion]] = {}
         self._trash: dict[str, list[list[StoredVersion]]] = {}
+        self._keep: dict[str, int] = {}
+        """How many versions an artifact keeps; 0 for all."""
         self._events: list[Event] = []
         self._started_ms = self.clock()
         self._next_target = 0
@@ -228,12 +230,15 @@ class FakeStore(ArtifactStore):
         *,
         replication: int | None = None,
         chunk_size_bytes: int | None = None,
+        keep_versions: int | None = None,
         progress: OnProgress | None = None,
         cancel: threading.Event | None = None,
     ) -> Version:
         with self._call("upload"):
             self._check_name(name)
             self._check_free(name)
+            self._check_keep(keep_versions)
+        self._keep[name] = keep_versions or 0
         return self._transfer(name, content, replication, chunk_size_bytes, _Transfer(progress, cancel), "upload")
 
     def update(
@@ -243,11 +248,15 @@ class FakeStore(ArtifactStore):
         *,
         replication: int | None = None,
         chunk_size_bytes: int | None = None,
+        keep_versions: int | None = None,
         progress: OnProgress | None = None,
         cancel: threading.Event | None = None,
     ) -> Version:
         with self._call("update"):
             newest = self._find(name)[-1].version
+            self._check_keep(keep_versions)
+        if keep_versions is not None:
+            self._keep[name] = keep_versions
         if replication is None:
             replication = newest.replication
         return self._transfer(name, content, replication, chunk_size_bytes, _Transfer(progress, cancel), "update")
@@ -313,6 +322,8 @@ class FakeStore(ArtifactStore):
             self.clock(),
         )
         stored.append(StoredVersion(version, tuple(_chunk_id(piece) for piece in pieces)))
+        if keep := self._keep.get(name, 0):
+            del stored[:-keep]
         self._tell("info", f"Stored {name}, version {version.version}.", artifact=name)
         if len(targets) == replication:
             return version
@@ -335,6 +346,10 @@ class FakeStore(ArtifactStore):
             if node.takes_new_chunks and chunk_id not in node.replicas:
                 node.replicas[chunk_id] = len(piece)
                 missing -= 1
+
+    def _check_keep(self, keep_versions: int | None) -> None:
+        if keep_versions is not None and not 0 <= keep_versions <= self.config.keep_versions_max:
+            raise InvalidRequest(f"To keep {keep_versions} versions is not possible; choose 1 or more, or 0 for all.")
 
     def _check_replication(self, replication: int) -> None:
         _check_range("replication", replication, self.config.replication_max)
@@ -461,6 +476,8 @@ class FakeStore(ArtifactStore):
                 stored.version.created_ms,
                 len(self._artifacts[name]),
                 tuple(self._chunk_info(index, chunk_id) for index, chunk_id in enumerate(stored.chunk_ids)),
+                self._artifacts[name][-1].version.version,
+                self._keep.get(name, 0),
             )
 
     def _chunk_info(self, index: int, chunk_id: str) -> ChunkInfo:

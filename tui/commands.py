@@ -208,5 +208,9 @@ def _form_for(line: str) -> ContentForm | None:
         return None
     arguments = given.arguments
     return ContentForm(
-        given.verb.name, arguments.name, replication=arguments.replication, chunk_size=arguments.chunk_size
+        given.verb.name,
+        arguments.name,
+        replication=arguments.replication,
+        chunk_size=arguments.chunk_size,
+        keep_versions=arguments.keep_versions,
     )

@@ -79,7 +79,10 @@ def _versions(versions: Sequence[Version], _: int) -> RenderableType:
 def _info(info: ArtifactInfo, _: int) -> RenderableType:
     facts = {
         "name": info.name,
-        "version": f"{info.version} of {info.versions}",
+        "version": f"{info.version}, newest of {info.versions}"
+        if info.version == info.newest
+        else f"{info.version}, one of {info.versions} up to {info.newest}",
+        "keeps": f"the newest {count(info.keep_versions)} versions" if info.keep_versions else "all versions",
         "size": f"{size(info.size_bytes)} ({count(info.size_bytes)} bytes)",
         "health": info.health,
         "copies": str(info.replication),

@@ -18,12 +18,13 @@ def admit(state: State, request: BeginRequest) -> Lease:
     artifact = check_mode(state, request.name, request.mode)
     chunk_size_bytes = _chunk_size(state, request)
     replication = _replication(state, request, artifact)
+    keep_versions = _keep_versions(state, request, artifact)
     _check_someone_is_up(state)
     _check_enough_nodes(state, replication)
     if request.size_bytes is not None:
         _check_chunks(state, request.size_bytes, chunk_size_bytes)
         _check_room(state, request.name, request.size_bytes, replication)
-    return Lease(request.id, request.name, request.mode, replication, chunk_size_bytes, state.now_ms)
+    return Lease(request.id, request.name, request.mode, replication, chunk_size_bytes, state.now_ms, keep_versions)
 
 
 def check_mode(state: State, name: str, mode: Mode) -> int | None:
@@ -74,6 +75,18 @@ def _replication(state: State, request: BeginRequest, artifact: int | None) -> i
             replication=request.replication,
         )
     return request.replication
+
+
+def _keep_versions(state: State, request: BeginRequest, artifact: int | None) -> int:
+    if request.keep_versions is None:
+        return state.config.keep_versions if artifact is None else state.catalog.kept(artifact).keep_versions
+    if not 0 <= request.keep_versions <= state.config.keep_versions_max:
+        raise InvalidRequest(
+            f"To keep {request.keep_versions} versions is not possible;"
+            f" choose 1 to {state.config.keep_versions_max}, or 0 for all of them.",
+            keep_versions=request.keep_versions,
+        )
+    return request.keep_versions
 
 
 def _check_someone_is_up(state: State) -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from core.directory import DirectoryLock, lock_directory, make_directory
 from core.errors import ReadOnly
 from core.model import ChunkKey, Version, Wish
 from core.namenode import edits
+from core.namenode.applying import change
 from core.namenode.schema import TABLE_NAMES, connect
 
 IDS_PER_QUERY = 500
@@ -37,6 +37,20 @@ class Need:
 
     chunk: ChunkKey
     wanted: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The versions that there are of an artifact: all from the oldest to the newest."""
+
+    oldest: int
+    newest: int
+    keep_versions: int
+    """How many of the newest are to be kept; 0 for all."""
+
+    @property
+    def count(self) -> int:
+        return self.newest - self.oldest + 1
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,7 @@ class Catalog:
             return
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._change(edit)
+            change(self._connection, edit)
             self._connection.execute("COMMIT")
         except BaseException as error:
             self._roll_back()
@@ -113,85 +127,6 @@ class Catalog:
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-
-    def _change(self, edit: edits.Edit) -> None:
-        run = self._connection.execute
-        if isinstance(edit, edits.StartEpoch):
-            run("UPDATE facts SET value = ? WHERE key = 'epoch'", (str(edit.epoch),))
-        elif isinstance(edit, edits.PublishVersion):
-            self._publish(edit)
-        elif isinstance(edit, edits.DeleteArtifact):
-            run("UPDATE artifacts SET deleted_ms = ? WHERE artifact = ?", (edit.time_ms, edit.artifact))
-            self._remember(edit.operation, asdict(edit.result), edit.time_ms)
-        elif isinstance(edit, edits.UndeleteArtifact):
-            run("UPDATE artifacts SET deleted_ms = NULL WHERE artifact = ?", (edit.artifact,))
-            self._remember(edit.operation, asdict(edit.result), edit.time_ms)
-        elif isinstance(edit, edits.PurgeArtifact):
-            self._purge(edit.artifact)
-        elif isinstance(edit, edits.JoinNode):
-            run(
-                "INSERT INTO nodes VALUES (?, ?, ?, 'none', ?)",
-                (edit.node_id, edit.name, edit.host, edit.time_ms),
-            )
-        elif isinstance(edit, edits.MoveNode):
-            run("UPDATE nodes SET host = ? WHERE node_id = ?", (edit.host, edit.node_id))
-        elif isinstance(edit, edits.SetWish):
-            run("UPDATE nodes SET wish = ? WHERE node_id = ?", (edit.wish, edit.node_id))
-            self._remember(edit.operation, edit.node_id, edit.time_ms)
-        else:
-            run("DELETE FROM operations WHERE time_ms < ?", (edit.before_ms,))
-
-    def _remember(self, operation: str, result: Any, time_ms: int) -> None:
-        self._connection.execute("INSERT INTO operations VALUES (?, ?, ?)", (operation, json.dumps(result), time_ms))
-
-    def _publish(self, edit: edits.PublishVersion) -> None:
-        version = edit.version
-        self._connection.execute(
-            "INSERT INTO artifacts VALUES (?, ?, ?, NULL) ON CONFLICT (artifact) DO UPDATE SET newest ="
-            " excluded.newest",
-            (edit.artifact, version.name, version.version),
-        )
-        self._connection.execute(
-            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                edit.artifact,
-                version.version,
-                version.size_bytes,
-                version.chunks,
-                version.chunk_size_bytes,
-                version.replication,
-                version.digest,
-                version.created_ms,
-            ),
-        )
-        counts = Counter(edit.chunks)
-        self._connection.executemany(
-            "INSERT INTO chunks VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
-            " SET refs = refs + excluded.refs, wanted = max(wanted, excluded.wanted)",
-            ((bytes.fromhex(key.id), key.size_bytes, refs, version.replication) for key, refs in counts.items()),
-        )
-        self._connection.executemany(
-            "INSERT INTO chunk_lists VALUES (?, ?, ?, ?)",
-            (
-                (edit.artifact, version.version, position, bytes.fromhex(key.id))
-                for position, key in enumerate(edit.chunks)
-            ),
-        )
-        self._remember(edit.operation, asdict(edit.result), version.created_ms)
-
-    def _purge(self, artifact: int) -> None:
-        run = self._connection.execute
-        touched = run(
-            "SELECT chunk, count(*) FROM chunk_lists WHERE artifact = ? GROUP BY chunk", (artifact,)
-        ).fetchall()
-        run("DELETE FROM artifacts WHERE artifact = ?", (artifact,))
-        # Before the counting down: CHECK (refs > 0) holds at every statement.
-        self._connection.executemany("DELETE FROM chunks WHERE id = ? AND refs = ?", touched)
-        self._connection.executemany(
-            "UPDATE chunks SET refs = refs - ?, wanted = (SELECT max(v.replication) FROM chunk_lists AS l"
-            " JOIN versions AS v USING (artifact, version) WHERE l.chunk = chunks.id) WHERE id = ?",
-            ((refs, chunk) for chunk, refs in touched),
-        )
 
     # --- Reading ----------------------------------------------------------------------------------------------
 
@@ -272,6 +207,20 @@ class Catalog:
         """A number that no artifact has."""
         return int(self._value("SELECT coalesce(max(artifact), 0) + 1 FROM artifacts"))
 
+    def kept(self, artifact: int) -> Kept:
+        """Which versions there are of an artifact."""
+        query = "SELECT oldest, newest, keep_versions FROM artifacts WHERE artifact = ?"
+        return Kept(*self._connection.execute(query, (artifact,)).fetchone())
+
+    def prunable(self) -> tuple[int, Kept] | None:
+        """The number of an artifact with more versions than it is to keep."""
+        # The condition in the very words of the index; without it all artifacts would be looked at, each time.
+        row = self._connection.execute(
+            "SELECT artifact, oldest, newest, keep_versions FROM artifacts INDEXED BY prunable"
+            " WHERE keep_versions > 0 AND keep_versions <= newest - oldest LIMIT 1"
+        ).fetchone()
+        return None if row is None else (row[0], Kept(*row[1:]))
+
     def newest(self, artifact: int) -> Version:
         return self._versions("a.artifact = ? AND v.version = a.newest", (artifact,))[0]
 
@@ -307,11 +256,12 @@ class Catalog:
         )
         return [ChunkKey(chunk.hex(), size_bytes) for chunk, size_bytes in rows]
 
-    def chunks_of(self, artifact: int) -> list[ChunkKey]:
-        """The chunks of all versions of an artifact, each once."""
+    def chunks_of(self, artifact: int, before: int = INTEGER_MAX) -> list[ChunkKey]:
+        """The chunks of the versions of an artifact, or of those before one, each once."""
         rows = self._connection.execute(
-            "SELECT id, size_bytes FROM chunks WHERE id IN (SELECT chunk FROM chunk_lists WHERE artifact = ?)",
-            (artifact,),
+            "SELECT id, size_bytes FROM chunks WHERE id IN"
+            " (SELECT chunk FROM chunk_lists WHERE artifact = ? AND version < ?)",
+            (artifact, before),
         )
         return [ChunkKey(chunk.hex(), size_bytes) for chunk, size_bytes in rows]
 
@@ -346,10 +296,10 @@ class Catalog:
         ).fetchall()
         assert counted == self._connection.execute("SELECT id, refs, wanted FROM chunks ORDER BY id").fetchall()
         wrong = self._value(
-            "SELECT count(*) FROM artifacts AS a WHERE newest IS NOT"
-            " (SELECT max(version) FROM versions AS v WHERE v.artifact = a.artifact)"
+            "SELECT count(*) FROM artifacts AS a WHERE (oldest, newest, newest - oldest + 1) IS NOT"
+            " (SELECT min(version), max(version), count(*) FROM versions AS v WHERE v.artifact = a.artifact)"
         )
-        assert wrong == 0, "an artifact's newest version is not its newest"
+        assert wrong == 0, "an artifact's versions are not those from its oldest to its newest"
 
 
 def _storable(name: str) -> str:

@@ -28,6 +28,8 @@ class PublishVersion:
     chunks: tuple[ChunkKey, ...]
     result: Version
     """What the client was told: the version, with warnings if there were any."""
+    keep_versions: int = 0
+    """How many of the artifact's newest versions are kept from now on; 0 for all."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,14 @@ class UndeleteArtifact:
     artifact: int
     time_ms: int
     result: Version
+
+
+@dataclass(frozen=True)
+class PruneVersions:
+    """The versions of an artifact before `oldest` are gone for good; their chunks are counted down."""
+
+    artifact: int
+    oldest: int
 
 
 @dataclass(frozen=True)
@@ -93,4 +103,4 @@ class ForgetOperations:
 
 
 ClientEdit = PublishVersion | DeleteArtifact | UndeleteArtifact | SetWish
-Edit = ClientEdit | StartEpoch | PurgeArtifact | JoinNode | MoveNode | ForgetOperations
+Edit = ClientEdit | StartEpoch | PruneVersions | PurgeArtifact | JoinNode | MoveNode | ForgetOperations

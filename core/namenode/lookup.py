@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.errors import ArtifactNotFound, NodeNotFound, VersionNotFound
 from core.model import Version
+from core.namenode.catalog import Kept
 from core.namenode.membership import Member
 from core.namenode.names import similar_names
 from core.namenode.state import State
@@ -39,13 +40,20 @@ def version_of(state: State, name: str, version: int | None) -> tuple[int, Versi
         return artifact, newest
     found = state.catalog.version(artifact, version)
     if found is None:
-        existing = "version 1" if newest.version == 1 else f"versions 1 to {newest.version}"
-        raise VersionNotFound(
-            f"{quoted(name)} has no version {version}; there {'is' if newest.version == 1 else 'are'} {existing}.",
-            name=name,
-            version=version,
-        )
+        raise _no_version(name, version, state.catalog.kept(artifact))
     return artifact, found
+
+
+def _no_version(name: str, version: int, kept: Kept) -> VersionNotFound:
+    one = kept.count == 1
+    existing = f"is version {kept.newest}" if one else f"are versions {kept.oldest} to {kept.newest}"
+    older = 1 <= version < kept.oldest
+    text = f"has version {version} no more: older ones than the newest {kept.keep_versions} are removed"
+    return VersionNotFound(
+        f"{quoted(name)} {text if older and kept.keep_versions else f'has no version {version}'}; there {existing}.",
+        name=name,
+        version=version,
+    )
 
 
 def node_meant(state: State, word: str) -> Member:

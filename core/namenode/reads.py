@@ -105,6 +105,7 @@ class Reads:
         state = self._state
         artifact, found = version_of(state, name, version)
         keys = state.catalog.chunk_list(artifact, found.version)
+        kept = state.catalog.kept(artifact)
         return ArtifactInfo(
             name=found.name,
             version=found.version,
@@ -114,11 +115,13 @@ class Reads:
             digest=found.digest,
             chunk_size_bytes=found.chunk_size_bytes,
             created_ms=found.created_ms,
-            versions=state.catalog.newest(artifact).version,
+            versions=kept.count,
             chunks=tuple(
                 ChunkInfo(index, key.id, key.size_bytes, tuple(member.id for member in self._holders(key.id)))
                 for index, key in enumerate(keys)
             ),
+            newest=kept.newest,
+            keep_versions=kept.keep_versions,
         )
 
     def _worst(self, keys: list[ChunkKey]) -> Health:

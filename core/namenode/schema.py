@@ -20,12 +20,16 @@ CREATE TABLE facts (
 ) WITHOUT ROWID;
 
 -- One row for each artifact, live or in the trash. A name may be in the trash several times, and live once.
+-- It has all versions from the oldest to the newest, and is to keep `keep_versions` of them, 0 for all.
 CREATE TABLE artifacts (
     artifact INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
+    oldest INTEGER NOT NULL,
     newest INTEGER NOT NULL,
+    keep_versions INTEGER NOT NULL,
     deleted_ms INTEGER
 );
+CREATE INDEX prunable ON artifacts (artifact) WHERE keep_versions > 0 AND keep_versions <= newest - oldest;
 CREATE UNIQUE INDEX live_names ON artifacts (name) WHERE deleted_ms IS NULL;
 CREATE INDEX trash ON artifacts (deleted_ms, name) WHERE deleted_ms IS NOT NULL;
 

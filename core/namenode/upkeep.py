@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from core.errors import ReadOnly
-from core.model import ChunkKey, Severity
-from core.namenode import edits
+from core.model import Severity
+from core.namenode.housekeeping import Housekeeping
 from core.namenode.membership import Member
 from core.namenode.state import State
 from core.namenode.uploads import Uploads
 from core.namenode.words import counted, listed, quoted, seconds
 
-HOUSEKEEPING_MS = 10_000
-"""The trash and the memory of operations are looked through this often."""
 DRAIN_CHECK_MS = 1_000
 
 
@@ -19,12 +16,11 @@ class Upkeep:
     def __init__(self, state: State, uploads: Uploads) -> None:
         self._state = state
         self._uploads = uploads
-        self._next_housekeeping_ms = 0
+        self._housekeeping = Housekeeping(state)
         self._next_drain_check_ms = 0
         self._healing_told = False
         self._wait_told = ""
         self._lost_told = 0
-        self._read_only_told = False
 
     def tick(self) -> None:
         state, now_ms = self._state, self._state.now_ms
@@ -42,9 +38,7 @@ class Upkeep:
             self.check_drains()
         self.heal_and_delete()
         self._tell_of_lost_chunks()
-        if now_ms >= self._next_housekeeping_ms:
-            self._next_housekeeping_ms = now_ms + HOUSEKEEPING_MS
-            self._keep_house()
+        self._housekeeping.step()
 
     # --- Nodes --------------------------------------------------------------------------------------------------
 
@@ -137,30 +131,3 @@ class Upkeep:
         """Some lost chunks, enough to name artifacts."""
         unhealthy = self._state.redundancy.unhealthy
         return [chunk_id for chunk_id, health in unhealthy.items() if health == "lost"][:100]
-
-    # --- The catalog --------------------------------------------------------------------------------------------
-
-    def _keep_house(self) -> None:
-        """Empty the trash of what is too old, one artifact at a time, and forget old operations."""
-        state = self._state
-        try:
-            old = state.catalog.deleted_before(state.now_ms - state.config.trash_retention_ms)
-            if old is not None:
-                self._purge(old)
-                self._next_housekeeping_ms = state.now_ms
-            before_ms = state.now_ms - state.config.operation_memory_ms
-            if state.catalog.remembers_before(before_ms):
-                state.catalog.apply(edits.ForgetOperations(before_ms))
-            self._read_only_told = False
-        except ReadOnly as error:
-            # Not the fault of the call that came along just now, which may well be a read: tell of it, try later.
-            if not self._read_only_told:
-                self._tell("error", str(error))
-            self._read_only_told = True
-
-    def _purge(self, artifact: int) -> None:
-        catalog, redundancy = self._state.catalog, self._state.redundancy
-        keys: list[ChunkKey] = catalog.chunks_of(artifact)
-        catalog.apply(edits.PurgeArtifact(artifact))
-        for key in keys:
-            redundancy.need(key, catalog.wanted(key.id))

@@ -198,6 +198,7 @@ class Uploads:
             version=version,
             chunks=tuple(stored.chunk for stored in request.chunks),
             result=replace(version, warnings=tuple(self._commit_warnings(lease.replication, stored.fewest))),
+            keep_versions=lease.keep_versions,
         )
         state.catalog.apply(edit)
         self._publish(request, edit.result, stored)

@@ -65,6 +65,7 @@ def _write(context: Context, arguments: argparse.Namespace, store: Callable[...,
         _content(context, arguments),
         replication=arguments.replication,
         chunk_size_bytes=arguments.chunk_size,
+        keep_versions=arguments.keep_versions,
         progress=context.progress,
         cancel=context.cancel,
     )
@@ -258,6 +259,13 @@ _CONTENT = (
         type=_size,
         metavar="BYTES",
     ),
+    Argument(
+        "keep_versions",
+        "keep so many of the newest versions and remove older ones; 0 keeps all (default: as before, at first all)",
+        ("--keep-versions",),
+        type=_whole_number,
+        metavar="N",
+    ),
 )
 
 _ALL = (
@@ -282,7 +290,7 @@ _ALL = (
         _update,
         mutates=True,
         transfers=True,
-        examples=('update greeting "hello again"', "update model --file weights.pt"),
+        examples=('update greeting "hello again"', "update model --file weights.pt --keep-versions 5"),
     ),
     Verb(
         "get",

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 from blake3 import blake3
 
-from core.errors import ArtifactExists, ArtifactNotFound, DameError, InvalidRequest
+from core.errors import ArtifactExists, ArtifactNotFound, DameError, InvalidRequest, VersionNotFound
 from core.store import ArtifactStore
+from tests.contract.conftest import Backend
 from tests.hostile import FORBIDDEN_NAMES, HOSTILE_NAMES
 
 # --- The trash --------------------------------------------------------------------------------------------------
@@ -200,3 +201,27 @@ def test_names_that_look_alike_are_different(store: ArtifactStore, name: str) ->
         store.upload(name + end, end)
     for end in ("é", "e\u0301", "E", "e"):
         assert store.get(name + end) == end.encode()
+
+
+# --- Versions that are kept -------------------------------------------------------------------------------------
+
+
+def test_only_so_many_versions_are_kept(backend: Backend, name: str) -> None:
+    store = backend.store
+    store.upload(name, b"one", keep_versions=2)
+    store.update(name, b"two")
+    store.update(name, b"three")
+    backend.eventually(lambda: [version.version for version in store.history(name)] == [3, 2])
+    assert (store.get(name), store.get(name, 2)) == (b"three", b"two")
+    with pytest.raises(VersionNotFound):
+        store.get(name, 1)
+    info = store.info(name)
+    assert (info.version, info.newest, info.versions, info.keep_versions) == (3, 3, 2, 2)
+
+
+def test_as_many_versions_are_kept_as_can_be(store: ArtifactStore, name: str) -> None:
+    with pytest.raises(InvalidRequest):
+        store.upload(name, b"one", keep_versions=-1)
+    store.upload(name, b"one")
+    store.update(name, b"two", keep_versions=0)
+    assert len(store.history(name)) == 2

@@ -198,9 +198,9 @@ async def test_a_detail_screen_says_when_its_artifact_is_gone(store: FakeStore) 
 async def test_a_detail_screen_follows_the_cluster(store: FakeStore) -> None:
     async with dashboard(store) as d:
         await d.command("info greeting")
-        await d.until_shown("v1 of 1", "hello world")
+        await d.until_shown("newest of 1", "hello world")
         store.update("greeting", "bonjour")
-        await d.until_shown("v2 of 2", "bonjour")
+        await d.until_shown("newest of 2", "bonjour")
         assert isinstance(d.app.screen, ArtifactScreen)
 
 

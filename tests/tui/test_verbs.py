@@ -192,7 +192,7 @@ async def test_info_history_and_enter_open_the_artifact(store: FakeStore) -> Non
             await d.command(line)
             await d.until(lambda: isinstance(d.app.screen, ArtifactScreen))
             assert d.app.screen.current == panel
-            await d.until_shown("v1 of 1", "hello world")
+            await d.until_shown("newest of 1", "hello world")
             await d.press("escape")
             await d.until(lambda: d.screen == "DashboardScreen")
         d.app.front.go_to("artifacts")

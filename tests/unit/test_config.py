@@ -44,6 +44,7 @@ def test_a_variable_changes_its_setting_and_no_other() -> None:
         {"chunk_size_bytes": 65 * 2**20},
         {"replication": 0},
         {"replication": 17},
+        {"keep_versions": -1},
         {"suspect_after_ms": 1_000},
         {"down_after_ms": 3_000},
         {"mass_failure_share": 0.0},

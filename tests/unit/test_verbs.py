@@ -323,7 +323,10 @@ def test_help_for_what_is_no_verb() -> None:
 
 def test_usage() -> None:
     assert VERBS["get"].usage == "get NAME [--version N] [--output PATH]"
-    assert VERBS["upload"].usage == "upload NAME (TEXT | --file PATH) [--replication N] [--chunk-size BYTES]"
+    assert (
+        VERBS["upload"].usage
+        == "upload NAME (TEXT | --file PATH) [--replication N] [--chunk-size BYTES] [--keep-versions N]"
+    )
     assert VERBS["list"].usage == "list [FILTER]"
 
 

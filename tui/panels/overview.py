@@ -32,11 +32,12 @@ def _wrapped(label: str, text: str, width: int) -> list[Line]:
 
 
 def artifact_lines(info: ArtifactInfo, width: int) -> list[Line]:
-    newest = " (newest)" if info.version == info.versions else ""
+    newest = "newest of" if info.version == info.newest else "one of"
+    keeps = f"   keeps {count(info.keep_versions)}" if info.keep_versions else ""
     chunk = f"{count(len(info.chunks))} × {size(info.chunk_size_bytes)}" if info.chunks else "none"
     return [
         *_wrapped("name", info.name, width),
-        _labelled("version", f"v{info.version} of {info.versions}{newest}"),
+        _labelled("version", f"v{info.version}", Run(f"   {newest} {count(info.versions)}{keeps}", "dim")),
         _labelled("replicas", health(info.health, info.replication), Run(f"   target {info.replication}", "dim")),
         _labelled("size", f"{size(info.size_bytes)}", Run(f"   {count(info.size_bytes)} bytes", "dim")),
         _labelled("chunks", chunk),

@@ -29,6 +29,8 @@ class ContentForm:
     file: str = ""
     replication: int | None = None
     chunk_size: int | None = None
+    keep_versions: int | None = None
+    """As it was given on the command line; the dialog does not ask for it."""
 
     def arguments(self) -> dict[str, Any]:
         """As the verb wants them."""
@@ -38,6 +40,7 @@ class ContentForm:
             "file": self.file or None,
             "replication": self.replication,
             "chunk_size": self.chunk_size,
+            "keep_versions": self.keep_versions,
         }
 
 

@@ -13,7 +13,7 @@ import pytest
 from core.errors import DirectoryFailure, ReadOnly
 from core.model import ChunkKey, Version
 from core.namenode import edits
-from core.namenode.catalog import Catalog, KnownNode
+from core.namenode.catalog import Catalog, Kept, KnownNode
 from tests.unit.namenode.driver import key_of
 
 
@@ -30,11 +30,19 @@ def chunks(*contents: bytes) -> tuple[ChunkKey, ...]:
 
 
 def publish(
-    operation: str, artifact: int, name: str, version: int, keys: tuple[ChunkKey, ...], replication: int = 3
+    operation: str,
+    artifact: int,
+    name: str,
+    version: int,
+    keys: tuple[ChunkKey, ...],
+    replication: int = 3,
+    keep_versions: int = 0,
 ) -> edits.PublishVersion:
     size_bytes = sum(key.size_bytes for key in keys)
     made = Version(name, version, size_bytes, len(keys), 4, replication, "digest", 1000 + version)
-    return edits.PublishVersion(operation, artifact, made, keys, replace(made, warnings=("only 2 of 3 copies",)))
+    return edits.PublishVersion(
+        operation, artifact, made, keys, replace(made, warnings=("only 2 of 3 copies",)), keep_versions
+    )
 
 
 def wanted(catalog: Catalog) -> dict[str, int]:
@@ -177,6 +185,22 @@ def test_references_are_counted_through_update_delete_and_purge(catalog: Catalog
     assert catalog.totals().trash == 0
 
 
+def test_old_versions_are_pruned_and_their_chunks_counted_down(catalog: Catalog) -> None:
+    shared, first, second, third = chunks(b"shared", b"first", b"second", b"third")
+    catalog.apply(publish("op-1", 1, "a", 1, (shared, first), replication=5))
+    catalog.apply(publish("op-2", 1, "a", 2, (shared, second)))
+    assert catalog.prunable() is None
+    catalog.apply(publish("op-3", 1, "a", 3, (shared, third), keep_versions=2))
+    assert catalog.prunable() == (1, Kept(1, 3, 2))
+    catalog.apply(edits.PruneVersions(1, 2))
+    catalog.check()
+    assert catalog.prunable() is None
+    assert [version.version for version in catalog.history(1)] == [3, 2]
+    assert wanted(catalog) == {shared.id: 3, second.id: 3, third.id: 3}
+    assert catalog.version(1, 1) is None
+    assert catalog.chunk_list(1, 1) == []
+
+
 def test_a_name_is_free_after_a_delete_and_comes_back_with_undelete(catalog: Catalog) -> None:
     catalog.apply(publish("op-1", 1, "a", 1, chunks(b"one")))
     catalog.apply(edits.DeleteArtifact("op-2", 1, 2000, catalog.newest(1)))
@@ -249,7 +273,10 @@ def random_edits(seed: int) -> Iterator[edits.Edit]:
         elif dice < 0.7:
             number = rng.choice(sorted(live))
             live[number] += 1
-            yield publish(operation, number, f"name-{number}", live[number], keys, rng.randint(1, 4))
+            keep = rng.randrange(3)
+            yield publish(operation, number, f"name-{number}", live[number], keys, rng.randint(1, 4), keep)
+            if keep and rng.random() < 0.7:
+                yield edits.PruneVersions(number, max(1, live[number] - keep + 1))
         elif dice < 0.85:
             number = rng.choice(sorted(live))
             result = Version(f"name-{number}", live.pop(number), 0, 0, 4, 3, "digest", 0)

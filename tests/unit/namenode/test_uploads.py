@@ -37,6 +37,8 @@ TEXT = b"one two three four five!"
         ({"replication": 0}, "from 1 to 16"),
         ({"replication": 17}, "from 1 to 16"),
         ({"replication": 5}, "the cluster has 4"),
+        ({"keep_versions": -1}, "0 for all"),
+        ({"keep_versions": 1_000_001}, "1 to 1000000"),
         ({"size_bytes": -1}, "-1 bytes"),
         ({"size_bytes": 9_000_000}, "chunk size of at least 9 bytes"),
         ({"size_bytes": 2**60}, "several artifacts"),

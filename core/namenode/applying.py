@@ -1,0 +1,141 @@
+"""What each edit does to the catalog's tables. The caller makes it one transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from core.namenode import edits
+
+
+def change(connection: sqlite3.Connection, edit: edits.Edit) -> None:
+    """Carry out one edit, in the transaction that is open."""
+    _CHANGES[type(edit)](connection, edit)
+
+
+def _remember(connection: sqlite3.Connection, operation: str, result: Any, time_ms: int) -> None:
+    connection.execute("INSERT INTO operations VALUES (?, ?, ?)", (operation, json.dumps(result), time_ms))
+
+
+# --- Artifacts and versions -------------------------------------------------------------------------------------
+
+
+def _publish(connection: sqlite3.Connection, edit: edits.PublishVersion) -> None:
+    version = edit.version
+    connection.execute(
+        "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT (artifact) DO UPDATE SET newest ="
+        " excluded.newest, keep_versions = excluded.keep_versions",
+        (edit.artifact, version.name, version.version, version.version, edit.keep_versions),
+    )
+    connection.execute(
+        "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            edit.artifact,
+            version.version,
+            version.size_bytes,
+            version.chunks,
+            version.chunk_size_bytes,
+            version.replication,
+            version.digest,
+            version.created_ms,
+        ),
+    )
+    counts = Counter(edit.chunks)
+    connection.executemany(
+        "INSERT INTO chunks VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+        " SET refs = refs + excluded.refs, wanted = max(wanted, excluded.wanted)",
+        ((bytes.fromhex(key.id), key.size_bytes, refs, version.replication) for key, refs in counts.items()),
+    )
+    connection.executemany(
+        "INSERT INTO chunk_lists VALUES (?, ?, ?, ?)",
+        ((edit.artifact, version.version, position, bytes.fromhex(key.id)) for position, key in enumerate(edit.chunks)),
+    )
+    _remember(connection, edit.operation, asdict(edit.result), version.created_ms)
+
+
+def _delete(connection: sqlite3.Connection, edit: edits.DeleteArtifact) -> None:
+    connection.execute("UPDATE artifacts SET deleted_ms = ? WHERE artifact = ?", (edit.time_ms, edit.artifact))
+    _remember(connection, edit.operation, asdict(edit.result), edit.time_ms)
+
+
+def _undelete(connection: sqlite3.Connection, edit: edits.UndeleteArtifact) -> None:
+    connection.execute("UPDATE artifacts SET deleted_ms = NULL WHERE artifact = ?", (edit.artifact,))
+    _remember(connection, edit.operation, asdict(edit.result), edit.time_ms)
+
+
+def _prune(connection: sqlite3.Connection, edit: edits.PruneVersions) -> None:
+    lists = _lists_before(connection, edit.artifact, edit.oldest)
+    connection.execute("DELETE FROM versions WHERE artifact = ? AND version < ?", (edit.artifact, edit.oldest))
+    connection.execute("UPDATE artifacts SET oldest = ? WHERE artifact = ?", (edit.oldest, edit.artifact))
+    _count_down(connection, lists)
+
+
+def _purge(connection: sqlite3.Connection, edit: edits.PurgeArtifact) -> None:
+    lists = connection.execute(
+        "SELECT chunk, count(*) FROM chunk_lists WHERE artifact = ? GROUP BY chunk", (edit.artifact,)
+    ).fetchall()
+    connection.execute("DELETE FROM artifacts WHERE artifact = ?", (edit.artifact,))
+    _count_down(connection, lists)
+
+
+def _lists_before(connection: sqlite3.Connection, artifact: int, version: int) -> list[tuple[bytes, int]]:
+    """The chunks of an artifact's versions before one, and how often these name each."""
+    return connection.execute(
+        "SELECT chunk, count(*) FROM chunk_lists WHERE artifact = ? AND version < ? GROUP BY chunk",
+        (artifact, version),
+    ).fetchall()
+
+
+def _count_down(connection: sqlite3.Connection, lists: list[tuple[bytes, int]]) -> None:
+    """Take entries of chunk lists, which are gone already, off their chunks' counts."""
+    # Before the counting down: CHECK (refs > 0) holds at every statement.
+    connection.executemany("DELETE FROM chunks WHERE id = ? AND refs = ?", lists)
+    connection.executemany(
+        "UPDATE chunks SET refs = refs - ?, wanted = (SELECT max(v.replication) FROM chunk_lists AS l"
+        " JOIN versions AS v USING (artifact, version) WHERE l.chunk = chunks.id) WHERE id = ?",
+        ((refs, chunk) for chunk, refs in lists),
+    )
+
+
+# --- The rest ---------------------------------------------------------------------------------------------------
+
+
+def _start_epoch(connection: sqlite3.Connection, edit: edits.StartEpoch) -> None:
+    connection.execute("UPDATE facts SET value = ? WHERE key = 'epoch'", (str(edit.epoch),))
+
+
+def _join(connection: sqlite3.Connection, edit: edits.JoinNode) -> None:
+    connection.execute(
+        "INSERT INTO nodes VALUES (?, ?, ?, 'none', ?)", (edit.node_id, edit.name, edit.host, edit.time_ms)
+    )
+
+
+def _move(connection: sqlite3.Connection, edit: edits.MoveNode) -> None:
+    connection.execute("UPDATE nodes SET host = ? WHERE node_id = ?", (edit.host, edit.node_id))
+
+
+def _set_wish(connection: sqlite3.Connection, edit: edits.SetWish) -> None:
+    connection.execute("UPDATE nodes SET wish = ? WHERE node_id = ?", (edit.wish, edit.node_id))
+    _remember(connection, edit.operation, edit.node_id, edit.time_ms)
+
+
+def _forget_operations(connection: sqlite3.Connection, edit: edits.ForgetOperations) -> None:
+    connection.execute("DELETE FROM operations WHERE time_ms < ?", (edit.before_ms,))
+
+
+_CHANGES: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
+    edits.StartEpoch: _start_epoch,
+    edits.PublishVersion: _publish,
+    edits.DeleteArtifact: _delete,
+    edits.UndeleteArtifact: _undelete,
+    edits.PruneVersions: _prune,
+    edits.PurgeArtifact: _purge,
+    edits.JoinNode: _join,
+    edits.MoveNode: _move,
+    edits.SetWish: _set_wish,
+    edits.ForgetOperations: _forget_operations,
+}

@@ -1,0 +1,95 @@
+"""Old versions beyond those an artifact keeps are removed, and what is said of the others is right."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.errors import VersionNotFound
+from tests.unit.namenode.conftest import MakeDriver
+from tests.unit.namenode.driver import Driver
+
+
+def versions(driver: Driver, name: str = "a") -> list[int]:
+    return [version.version for version in driver.namenode.history(driver.now_ms, name)]
+
+
+def test_only_so_many_versions_are_kept(driver: Driver) -> None:
+    driver.put("a", b"one", keep_versions=2)
+    for content in (b"two", b"three", b"four"):
+        driver.put("a", content, "update")
+    driver.run(12_000)
+    assert versions(driver) == [4, 3]
+    info = driver.namenode.info(driver.now_ms, "a", None)
+    assert (info.version, info.newest, info.versions, info.keep_versions) == (4, 4, 2, 2)
+    assert driver.namenode.locate(driver.now_ms, "a", 3, 0, 10).version.version == 3
+
+
+def test_a_version_that_was_removed_is_refused_in_other_words_than_one_that_never_was(driver: Driver) -> None:
+    driver.put("a", b"one", keep_versions=2)
+    for content in (b"two", b"three"):
+        driver.put("a", content, "update")
+    driver.run(12_000)
+    with pytest.raises(VersionNotFound) as gone:
+        driver.namenode.locate(driver.now_ms, "a", 1, 0, 10)
+    assert gone.value.message == (
+        "'a' has version 1 no more: older ones than the newest 2 are removed; there are versions 2 to 3."
+    )
+    with pytest.raises(VersionNotFound, match="'a' has no version 4; there are versions 2 to 3"):
+        driver.namenode.info(driver.now_ms, "a", 4)
+
+
+def test_an_update_may_change_how_many_are_kept(driver: Driver) -> None:
+    driver.put("a", b"one", keep_versions=1)
+    driver.put("a", b"two", "update", keep_versions=0)
+    driver.put("a", b"three", "update")
+    driver.run(12_000)
+    assert versions(driver) == [3, 2, 1], "all of them, also after an update that does not say"
+    driver.put("a", b"four", "update", keep_versions=1)
+    driver.run(12_000)
+    assert versions(driver) == [4]
+    with pytest.raises(VersionNotFound, match="there is version 4"):
+        driver.namenode.info(driver.now_ms, "a", 3)
+
+
+def test_a_new_artifact_keeps_as_many_as_the_cluster_says(make_driver: MakeDriver) -> None:
+    driver = make_driver(keep_versions=1)
+    driver.put("a", b"one")
+    driver.put("a", b"two", "update")
+    driver.put("b", b"one", keep_versions=0)
+    driver.put("b", b"two", "update")
+    driver.run(12_000)
+    assert (versions(driver, "a"), versions(driver, "b")) == ([2], [2, 1])
+
+
+def test_an_upload_remembers_it_over_a_restart_of_the_namenode(driver: Driver) -> None:
+    lease = driver.begin("a", b"one", keep_versions=1)
+    request = driver.send(lease, b"one")
+    driver.restart_namenode()
+    driver.run(2_000)
+    driver.namenode.commit(driver.now_ms, request)
+    assert driver.namenode.info(driver.now_ms, "a", None).keep_versions == 1
+
+
+def test_the_chunks_of_pruned_versions_are_removed_after_their_grace(make_driver: MakeDriver) -> None:
+    driver = make_driver(garbage_grace_ms=20_000)
+    driver.put("a", b"same" + b"old1", keep_versions=1)
+    shared, old = driver.chunk_ids("a")
+    driver.put("a", b"same" + b"new1", "update")
+    driver.run(15_000)
+    assert len(driver.holders(old)) == 3
+    driver.run(30_000)
+    assert driver.holders(old) == []
+    assert len(driver.holders(shared)) == 3
+    assert driver.replicas("a") == [3, 3]
+
+
+def test_many_old_versions_go_one_in_each_call(driver: Driver) -> None:
+    for number in range(30):
+        driver.put("a", bytes([number]), "update" if number else "upload")
+    driver.put("a", b"last", "update", keep_versions=1)
+    driver.run(20_000)
+    before = len(versions(driver))
+    driver.namenode.tick(driver.now_ms)
+    assert before - len(versions(driver)) <= 2
+    driver.run(30_000)
+    assert versions(driver) == [31]
