@@ -1,0 +1,1 @@
+"""The code that ships, around simulated disks, network and time: one process, one seed."""
