@@ -153,10 +153,15 @@ def _last_line(error: BaseException) -> str:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """For Ray's own calls. Raises ClusterUnreachable for what Ray raises."""
+    """For Ray's own calls. Raises ClusterUnreachable for what Ray raises.
+
+    Its client for `ray://` raises a bare Exception when the server it is connected to has been replaced by another.
+    """
     try:
         yield
-    except LOST as error:
+    except Exception as error:
+        if not isinstance(error, LOST) and type(error) is not Exception:
+            raise
         raise ClusterUnreachable(f"The Ray cluster does not answer ({_first_line(error)}).") from error
 
 
