@@ -89,6 +89,10 @@ class Config:
     disk_reserve_bytes: int = 256 * MIB
     """A storage node refuses chunks when its filesystem has less than this free, so that deletes and the catalog
     still work."""
+    disk_warn_share: float = 0.85
+    """A storage node this full, of all it could hold, is told of: there is time to add another."""
+    disk_no_new_share: float = 0.95
+    """A storage node this full takes no new chunks of clients; what is left is for healing. 1 means no such limit."""
     storage_capacity_bytes: int = 0
     """Upper bound for the chunks of one storage node; 0 means as much as its filesystem holds."""
 
@@ -115,6 +119,8 @@ class Config:
             ("keep_versions", 0 <= self.keep_versions <= self.keep_versions_max),
             ("suspect_after_ms", self.heartbeat_interval_ms < self.suspect_after_ms < self.down_after_ms),
             ("mass_failure_share", 0 < self.mass_failure_share <= 1),
+            ("disk_warn_share", 0 < self.disk_warn_share <= self.disk_no_new_share),
+            ("disk_no_new_share", self.disk_no_new_share <= 1),
             ("lease_ms", self.store_timeout_ms < self.lease_ms),
             ("straggler_ms", self.straggler_ms < self.store_timeout_ms),
             ("transfer_window_chunks", 1 <= self.transfer_window_chunks <= self.transfer_batch_chunks),

@@ -20,10 +20,14 @@ NodeState = Literal["up", "suspect", "down", "failed", "draining", "drained"]
 Wish = Literal["none", "failed", "draining"]
 """What an operator asked of a node. Hard state."""
 
+DiskState = Literal["ok", "filling", "no_new_chunks", "read_only"]
+"""How much room a storage node has left: enough; so little that a person should know; only for healing; none."""
+
 Severity = Literal["info", "warning", "error"]
 
 Mode = Literal["upload", "update"]
 
+DISK_STATES: tuple[DiskState, ...] = ("ok", "filling", "no_new_chunks", "read_only")
 NODE_STATES: tuple[NodeState, ...] = ("up", "suspect", "down", "failed", "draining", "drained")
 
 
@@ -107,6 +111,7 @@ class NodeInfo:
     capacity_bytes: int
     """What the node could hold in chunks: used plus free. Nodes on one disk share the free part."""
     free_bytes: int
+    disk: DiskState
     heartbeat_age_ms: int
     pid: int
     directory: str

@@ -41,6 +41,7 @@ from core.model import (
     ArtifactInfo,
     ChunkInfo,
     ClusterStatus,
+    DiskState,
     Event,
     Health,
     NodeArtifact,
@@ -103,6 +104,7 @@ class FakeNode:
     capacity_bytes: int = 10 * GIB
     liveness: Literal["up", "suspect", "down"] = "up"
     wish: Wish = "none"
+    disk: DiskState = "ok"
     replicas: dict[str, int] = field(default_factory=dict)
     """Size of each chunk held, by id."""
 
@@ -649,6 +651,7 @@ class FakeStore(ArtifactStore):
             used_bytes=node.used_bytes,
             capacity_bytes=node.capacity_bytes,
             free_bytes=node.capacity_bytes - node.used_bytes,
+            disk=node.disk,
             heartbeat_age_ms=age_ms,
             pid=4000 + self._nodes.index(node),
             directory=f"/data/{node.name}",

@@ -24,6 +24,9 @@ _STYLES = {
     "drained": "dim",
     "down": "bold red",
     "failed": "bold red",
+    "filling": "yellow",
+    "no_new_chunks": "yellow",
+    "read_only": "bold red",
     "warning": "yellow",
     "error": "bold red",
 }
@@ -126,11 +129,12 @@ def _nodes(nodes: Sequence[NodeInfo], _: int) -> RenderableType:
     if not nodes:
         return Text("No storage node has ever joined this cluster.")
     return _table(
-        ("NODE", "STATE", ">USED", ">CAPACITY", ">CHUNKS", ">HEARTBEAT", "HOST", ">PID", "ID"),
+        ("NODE", "STATE", "DISK", ">USED", ">CAPACITY", ">CHUNKS", ">HEARTBEAT", "HOST", ">PID", "ID"),
         (
             (
                 safe(node.name),
                 node.state,
+                node.disk,
                 size(node.used_bytes),
                 size(node.capacity_bytes),
                 count(node.chunks),
@@ -154,6 +158,7 @@ def _node(detail: NodeDetail, now_ms: int) -> RenderableType:
         "host": node.host,
         "process": f"{node.pid}, for {duration((now_ms - node.started_ms) / 1000)}",
         "directory": node.directory,
+        "disk": node.disk,
         "used": f"{size(node.used_bytes)} of {size(node.capacity_bytes)}, {size(node.free_bytes)} free",
         "chunks": count(node.chunks),
         "heartbeat": f"{beat(node.heartbeat_age_ms)} ago",

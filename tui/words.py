@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.model import Artifact, ClusterStatus, Health, NodeState, Severity
+from core.model import Artifact, ClusterStatus, DiskState, Health, NodeState, Severity
 from tui.lines import Run, Tone
 
 NODE_GLYPHS: dict[NodeState, tuple[str, Tone]] = {
@@ -12,6 +12,13 @@ NODE_GLYPHS: dict[NodeState, tuple[str, Tone]] = {
     "failed": ("✗", "bad"),
     "draining": ("◌", "accent"),
     "drained": ("○", "dim"),
+}
+
+DISK_WORDS: dict[DiskState, tuple[str, Tone]] = {
+    "ok": ("", ""),
+    "filling": ("▲ FILLING", "warn"),
+    "no_new_chunks": ("▲ NO NEW", "warn"),
+    "read_only": ("✗ FULL", "bad"),
 }
 
 HEALTH_WORDS: dict[Health, tuple[str, Tone]] = {
@@ -34,6 +41,11 @@ SEVERITY_WORDS: dict[Severity, tuple[str, Tone]] = {
 def node_state(state: NodeState) -> Run:
     glyph, tone = NODE_GLYPHS[state]
     return Run(f"{glyph} {state.upper()}", tone)
+
+
+def disk_state(state: DiskState) -> Run:
+    """Nothing to say of a disk that has room."""
+    return Run(*DISK_WORDS[state])
 
 
 def health(health: Health, replication: int) -> Run:

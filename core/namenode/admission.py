@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.config import write_quorum
 from core.errors import ArtifactExists, InvalidRequest, NotEnoughNodes, NotEnoughSpace, NotReady
 from core.model import BeginRequest, Lease, Mode
 from core.namenode.lookup import not_found
+from core.namenode.membership import Member
 from core.namenode.names import check_name
+from core.namenode.placement import content_fits
 from core.namenode.state import State
 from core.namenode.words import counted, listed, quoted, sized
 
@@ -23,7 +26,7 @@ def admit(state: State, request: BeginRequest) -> Lease:
     _check_enough_nodes(state, replication)
     if request.size_bytes is not None:
         _check_chunks(state, request.size_bytes, chunk_size_bytes)
-        _check_room(state, request.name, request.size_bytes, replication)
+        _check_room(state, request.name, request.size_bytes, chunk_size_bytes, replication)
     return Lease(request.id, request.name, request.mode, replication, chunk_size_bytes, state.now_ms, keep_versions)
 
 
@@ -41,15 +44,17 @@ def check_mode(state: State, name: str, mode: Mode) -> int | None:
 
 def refusals(state: State, size_bytes: int, excluded: Sequence[str]) -> list[str]:
     """For each node that takes no chunk of this size, why."""
-    free = {candidate.id: candidate.free_bytes for candidate in state.members.candidates()}
+    free = {candidate.id: candidate.free_bytes for candidate in state.members.candidates(for_clients=True)}
     sentences = []
     for member in state.members:
         if member.state != "up":
             sentences.append(f"{member.name} is {member.state} ({member.reason(state.now_ms)})")
         elif member.id in excluded:
             sentences.append(f"{member.name} refused it")
+        elif member.disk_state in ("no_new_chunks", "read_only"):
+            sentences.append(f"{member.name} takes no new chunks ({member.disk_reason()})")
         elif free[member.id] < size_bytes:
-            sentences.append(f"{member.name} is full ({sized(free[member.id])} free)")
+            sentences.append(f"{member.name} is full ({sized(free[member.id])} left for new chunks)")
     return sentences
 
 
@@ -132,14 +137,28 @@ def _check_chunks(state: State, size_bytes: int, chunk_size_bytes: int) -> None:
     )
 
 
-def _check_room(state: State, name: str, size_bytes: int, replication: int) -> None:
+def _check_room(state: State, name: str, size_bytes: int, chunk_size_bytes: int, replication: int) -> None:
+    """Refuse what can't fit beside all that is there, each copy of a chunk on another node."""
     up = [member for member in state.members if member.state in ("up", "suspect")]
     copies = min(replication, len(up))
-    free_bytes = state.members.free_bytes(up)
-    if size_bytes * copies > free_bytes:
-        raise NotEnoughSpace(
-            f"{counted(copies, 'copy', 'copies')} of {quoted(name)} need {sized(size_bytes * copies)} and the storage"
-            f" nodes that are up have {sized(free_bytes)} free; free space, add storage nodes or ask for fewer copies.",
-            needed_bytes=size_bytes * copies,
-            free_bytes=free_bytes,
+    quorum = min(write_quorum(replication), copies)
+    disks = state.members.client_room(up)
+    if content_fits(disks, size_bytes, chunk_size_bytes, copies, quorum):
+        return
+    if any(member.unheard for member in up):
+        raise NotReady(
+            "The NameNode has just started and does not know yet whether there is room; try again in a few seconds."
         )
+    free_bytes = sum(disk.free_bytes for disk in disks)
+    rooms = [f"{member.name} {sized(state.members.room_for_clients(member))}{_because(member)}" for member in up]
+    raise NotEnoughSpace(
+        f"{counted(copies, 'copy', 'copies')} of {quoted(name)} need {sized(size_bytes * copies)}, each on another"
+        f" storage node, and the nodes that are up have {sized(free_bytes)} free for new chunks ({listed(rooms)}); free"
+        " space, add storage nodes or ask for fewer copies.",
+        needed_bytes=size_bytes * copies,
+        free_bytes=free_bytes,
+    )
+
+
+def _because(member: Member) -> str:
+    return f" ({member.disk_reason()})" if member.disk_state in ("no_new_chunks", "read_only") else ""

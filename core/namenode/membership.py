@@ -7,7 +7,7 @@ and heartbeats.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +16,7 @@ from core.model import (
     NODE_STATES,
     ChunkKey,
     Command,
+    DiskState,
     DiskUsage,
     Heartbeat,
     NodeRef,
@@ -24,7 +25,8 @@ from core.model import (
     Wish,
 )
 from core.namenode.catalog import KnownNode
-from core.namenode.placement import Candidate
+from core.namenode.diskstate import DISK_AFTER, disk_signal, fullness, room_for_clients
+from core.namenode.placement import Candidate, DiskRoom
 from core.namenode.words import counted, listed, seconds
 
 Liveness = Literal["up", "suspect", "down"]
@@ -128,6 +130,7 @@ class Member:
     directory: str = ""
     registered_ms: int = 0
     usage: DiskUsage = NO_USAGE
+    disk_state: DiskState = "ok"
     session: Session = field(default_factory=Session)
     copying: int = 0
     corrupt: int = 0
@@ -188,6 +191,12 @@ class Member:
             reason = f"draining: {counted(self.drain_left, 'chunk')} still to be copied elsewhere"
         return reason if self.liveness == "up" else f"{reason}; {self.silence(now_ms)}"
 
+    def disk_reason(self) -> str:
+        """How full its disk is, and what follows from it."""
+        if self.disk_state == "read_only":
+            return "its disk is full up to the reserve"
+        return f"its disk is {int(100 * fullness(self.usage))}% full"
+
     def open_session(self, now_ms: int, registration: Registration) -> None:
         """Another process has taken the node's directory over, or it is heard of for the first time."""
         if self.incarnation:
@@ -199,13 +208,19 @@ class Member:
         self.copying = 0
 
     def beat(self, now_ms: int, heartbeat: Heartbeat) -> None:
-        """Take over the figures of a heartbeat."""
-        self.usage = heartbeat.usage
+        """Take over the figures of a heartbeat, but for those of its disk."""
         self.copying = heartbeat.copying
         self.promised_before_bytes, self.promised_bytes = self.promised_bytes, 0
         self.counters.append((now_ms, heartbeat.read_bytes, heartbeat.written_bytes))
         while self.counters[0][0] < now_ms - RATE_WINDOW_MS:
             self.counters.popleft()
+
+    def fill(self, usage: DiskUsage, config: Config) -> bool:
+        """Take over what a node says of its disk; answer whether that is another state of it."""
+        before = self.disk_state
+        self.usage = usage
+        self.disk_state = DISK_AFTER[before, disk_signal(usage, config)]
+        return self.disk_state != before
 
     def rates(self) -> tuple[int, int]:
         """Bytes read and written per second, lately."""
@@ -282,8 +297,8 @@ class Membership:
 
     # --- Room -------------------------------------------------------------------------------------------------
 
-    def candidates(self) -> list[Candidate]:
-        """The nodes that may take new chunks, with the room they have left."""
+    def candidates(self, for_clients: bool = False) -> list[Candidate]:
+        """The nodes that may take chunks, with the room they have left: all of it, or what clients may use of it."""
         promised: dict[str, int] = {}
         for member in self:
             bytes_ahead = member.promised_bytes + member.promised_before_bytes
@@ -293,27 +308,42 @@ class Membership:
                 member.id,
                 member.host,
                 member.usage.used_bytes + member.promised_bytes + member.promised_before_bytes,
-                max(0, member.usage.free_bytes - promised[member.disk]),
+                max(0, self._room(member, for_clients) - promised[member.disk]),
             )
             for member in self.up()
         ]
 
+    def _room(self, member: Member, for_clients: bool) -> int:
+        return self.room_for_clients(member) if for_clients else member.usage.free_bytes
+
+    def room_for_clients(self, member: Member) -> int:
+        return room_for_clients(member.usage, member.disk_state, self._config)
+
+    def client_room(self, members: list[Member]) -> list[DiskRoom]:
+        """What clients may store on each of the disks of these nodes."""
+        return [
+            DiskRoom(
+                self._free_on_disk(sharing, self.room_for_clients),
+                tuple(self.room_for_clients(member) for member in sharing),
+            )
+            for sharing in _by_disk(members)
+        ]
+
     def free_bytes(self, members: list[Member]) -> int:
         """What these nodes can still take together: the free part of a shared disk is counted once."""
-        by_disk: dict[str, list[Member]] = {}
-        for member in members:
-            by_disk.setdefault(member.disk, []).append(member)
-        return sum(self._free_on_disk(sharing) for sharing in by_disk.values())
+        return sum(self._free_on_disk(sharing, lambda member: member.usage.free_bytes) for sharing in _by_disk(members))
 
-    def _free_on_disk(self, sharing: list[Member]) -> int:
-        """A node at its own limit says nothing about the disk: its free part is its own."""
+    def _free_on_disk(self, sharing: list[Member], room: Callable[[Member], int]) -> int:
+        """What nodes that share a disk can take together.
+
+        A node at its own limit says nothing about the disk: its free part is its own.
+        """
+        bound_by_disk = [room(member) for member in sharing if not self._at_own_limit(member)]
+        return max(bound_by_disk) if bound_by_disk else sum(map(room, sharing))
+
+    def _at_own_limit(self, member: Member) -> bool:
         limit_bytes = self._config.storage_capacity_bytes
-        bound_by_disk = [
-            member.usage.free_bytes
-            for member in sharing
-            if not limit_bytes or member.usage.used_bytes + member.usage.free_bytes < limit_bytes
-        ]
-        return max(bound_by_disk) if bound_by_disk else sum(member.usage.free_bytes for member in sharing)
+        return bool(limit_bytes) and member.usage.used_bytes + member.usage.free_bytes >= limit_bytes
 
     # --- Many at once -----------------------------------------------------------------------------------------
 
@@ -341,3 +371,11 @@ class Membership:
                     f" network than as many broken disks; copying starts in {seconds(left_ms)} unless they come back."
                 )
         return ""
+
+
+def _by_disk(members: list[Member]) -> list[list[Member]]:
+    """Those that share a disk, together."""
+    disks: dict[str, list[Member]] = {}
+    for member in members:
+        disks.setdefault(member.disk, []).append(member)
+    return list(disks.values())

@@ -23,6 +23,41 @@ class Candidate(NamedTuple):
         return self.used_bytes / capacity_bytes if capacity_bytes > 0 else 1.0
 
 
+class DiskRoom(NamedTuple):
+    """A disk and the storage nodes on it: what it may take, and what each of them may, were it alone."""
+
+    free_bytes: int
+    nodes: tuple[int, ...]
+
+
+def content_fits(disks: Sequence[DiskRoom], size_bytes: int, chunk_size_bytes: int, copies: int, quorum: int) -> bool:
+    """Whether a content in chunks of this size finds room, each copy of a chunk on another node.
+
+    It does if all copies find theirs, or if so many nodes as the quorum needs can each take all of it, whatever copies
+    beyond the quorum use up.
+    """
+    room = sum(
+        min(disk.free_bytes, sum(_taken(free, size_bytes, chunk_size_bytes) for free in disk.nodes)) for disk in disks
+    )
+    if room >= size_bytes * copies:
+        return True
+    sure = (
+        sum(free >= size_bytes for free in disk.nodes)
+        for disk in disks
+        if disk.free_bytes >= size_bytes * len(disk.nodes)
+    )
+    return sum(sure) >= quorum
+
+
+def _taken(free_bytes: int, size_bytes: int, chunk_size_bytes: int) -> int:
+    """How much of a content one node with this much room can take, in whole chunks; the last one may be shorter."""
+    if free_bytes >= size_bytes:
+        return size_bytes
+    whole_bytes = free_bytes // chunk_size_bytes * chunk_size_bytes
+    last_bytes = size_bytes % chunk_size_bytes
+    return whole_bytes + (last_bytes if free_bytes - whole_bytes >= last_bytes else 0)
+
+
 def choose_targets(
     candidates: Sequence[Candidate],
     count: int,

@@ -192,6 +192,7 @@ class Reads:
             used_bytes=member.usage.used_bytes,
             capacity_bytes=member.usage.used_bytes + member.usage.free_bytes,
             free_bytes=member.usage.free_bytes,
+            disk=member.disk_state,
             heartbeat_age_ms=self._state.now_ms - member.heard_ms,
             pid=member.pid,
             directory=member.directory,

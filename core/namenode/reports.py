@@ -11,6 +11,8 @@ from core.model import (
     ChunkKey,
     Command,
     DeleteChunk,
+    DiskState,
+    DiskUsage,
     FullReport,
     GiveUp,
     Heartbeat,
@@ -30,6 +32,14 @@ REPORT_WAIT_MS = 10_000
 """A full report that was asked for and has not come is asked for again after this long."""
 REFUSED_MAX = 1_000
 """Refused directories that are remembered, so that each is told of once."""
+
+
+_DISK_TOLD: dict[DiskState, str] = {
+    "ok": "has room again",
+    "filling": "is filling up; free space or add storage nodes",
+    "no_new_chunks": "takes no new chunks but those that healing brings",
+    "read_only": "can't take any more chunks",
+}
 
 
 class Reports:
@@ -52,8 +62,9 @@ class Reports:
             member.open_session(state.now_ms, registration)
             state.healer.node_lost(member.id)
         member.endpoint, member.pid = registration.endpoint, registration.pid
-        member.directory, member.usage = registration.directory, registration.usage
+        member.directory = registration.directory
         self._heard(member)
+        self._fill(member, registration.usage)
         state.sync_role(member)
         return RegistrationReply(state.cluster_id, member.name, state.epoch, member.wish)
 
@@ -112,6 +123,14 @@ class Reports:
         if was_down and member.wish != "failed":
             state.events.record(state.now_ms, "info", f"{member.name} is back up", node=member.id)
 
+    def _fill(self, member: Member, usage: DiskUsage) -> None:
+        """Take over the figures of a node's disk, and tell of a mark that it has passed."""
+        state = self._state
+        if member.fill(usage, state.config):
+            better = member.disk_state == "ok"
+            text = f"{member.name} {_DISK_TOLD[member.disk_state]}: {member.disk_reason()}"
+            state.events.record(state.now_ms, "info" if better else "warning", text, node=member.id)
+
     # --- Heartbeats ---------------------------------------------------------------------------------------------
 
     def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatReply | None:
@@ -128,6 +147,7 @@ class Reports:
             member.session.sequence = heartbeat.sequence
             member.session.sent = []
             member.beat(state.now_ms, heartbeat)
+            self._fill(member, heartbeat.usage)
             self._apply_changes(member, heartbeat)
             self._check_inventory(member, heartbeat)
         return None

@@ -119,14 +119,18 @@ class Uploads:
         quorum = self._quorum(replication)
         if len(holders) >= quorum:
             return Allocation(key, True, (), 0)
-        candidates = {
-            candidate.id: candidate
-            for candidate in state.members.candidates()
-            if candidate.id not in excluded and chunk.replicas.get(candidate.id) != "deleting"
+        possible = {
+            member.id
+            for member in state.members.up()
+            if member.id not in excluded and chunk.replicas.get(member.id) != "deleting"
         }
-        # Storing again where it is already costs nothing, and any other choice would end in a surplus replica.
-        again = [node_id for node_id in holders if node_id in candidates][:replication]
-        others = [candidate for candidate in candidates.values() if candidate.id not in holders]
+        # Storing again where it is already needs no room, and any other choice would end in a surplus replica.
+        again = [node_id for node_id in holders if node_id in possible][:replication]
+        others = [
+            candidate
+            for candidate in state.members.candidates(for_clients=True)
+            if candidate.id in possible and candidate.id not in holders
+        ]
         hosts = [state.members[node_id].host for node_id in holders]
         chosen = again + choose_targets(others, replication - len(again), key.size_bytes, hosts, state.rng)
         if len(chosen) < quorum:
@@ -163,14 +167,14 @@ class Uploads:
             )
         reasons = listed(refusals(state, chunk.size_bytes, excluded))
         up = [member for member in state.members.up() if member.id not in excluded]
-        candidates = {candidate.id: candidate for candidate in state.members.candidates()}
+        candidates = {candidate.id: candidate for candidate in state.members.candidates(for_clients=True)}
         full = sum(1 for member in up if candidates[member.id].free_bytes < chunk.size_bytes)
         if len(up) >= quorum and full:
             return NotEnoughSpace(
                 f"Only {len(up) - full} of the {quorum} storage nodes needed have room for a chunk of"
                 f" {sized(chunk.size_bytes)}: {reasons}. Free space or add storage nodes.",
                 needed_bytes=chunk.size_bytes * quorum,
-                free_bytes=state.members.free_bytes(up),
+                free_bytes=sum(disk.free_bytes for disk in state.members.client_room(up)),
             )
         return NotEnoughNodes(
             f"A chunk must be on {counted(quorum, 'storage node')} to be safe, and {len(up) - full} can take it:"

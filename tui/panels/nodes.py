@@ -6,13 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from core.model import NODE_STATES, NodeInfo
+from core.model import DISK_STATES, NODE_STATES, NodeInfo
 from tui.filters import matches
 from tui.lines import Run, Tone, bar
 from tui.state import Snapshot
 from tui.text import beat, count, rate, safe, share, size
 from tui.widgets.live_table import Column, Row, Sort
-from tui.words import node_state
+from tui.words import disk_state, node_state
 
 FULL = 0.9
 """From this share on a disk is called nearly full."""
@@ -21,6 +21,7 @@ COLUMNS = (
     Column("name", "NODE"),
     Column("state", "STATE", 10),
     Column("used", "USED", 10, from_width=44),
+    Column("disk", "DISK", 9, from_width=84),
     Column("size", "BYTES", 9, "right", from_width=74),
     Column("chunks", "CHUNKS", 6, "right", from_width=38),
     Column("traffic", "READ / WRITE", 25, "right", from_width=105),
@@ -37,6 +38,7 @@ SORTS: dict[str, Callable[[NodeInfo], Any]] = {
     "name": lambda node: node.name,
     "state": lambda node: -NODE_STATES.index(node.state),
     "used": used_share,
+    "disk": lambda node: -DISK_STATES.index(node.disk),
     "size": lambda node: node.used_bytes,
     "chunks": lambda node: node.chunks,
     "traffic": lambda node: node.read_bytes_per_s + node.write_bytes_per_s,
@@ -59,12 +61,13 @@ def rows(snapshot: Snapshot, filter: str = "", sort: Sort = SORT_FIRST) -> list[
 
 
 def _cells(node: NodeInfo) -> tuple[Run, ...]:
-    part = used_share(node)
+    part, disk = used_share(node), disk_state(node.disk)
     silent = node.state in ("down", "failed")
     return (
         Run(safe(node.name)),
         node_state(node.state),
-        Run(f"{bar(part, 5)} {share(node.used_bytes, node.capacity_bytes):>4}", used_tone(part)),
+        Run(f"{bar(part, 5)} {share(node.used_bytes, node.capacity_bytes):>4}", disk.tone or used_tone(part)),
+        disk,
         Run(size(node.used_bytes)),
         Run(count(node.chunks)),
         Run(f"{rate(node.read_bytes_per_s)} / {rate(node.write_bytes_per_s)}", "dim"),

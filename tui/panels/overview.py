@@ -10,7 +10,7 @@ from tui.lines import Line, Run, bar, line, sparkline, wrap
 from tui.panels.nodes import used_share, used_tone
 from tui.text import beat, count, duration, rate, safe, share, size, wall_time
 from tui.widgets.live_table import Column, Row
-from tui.words import health, node_state
+from tui.words import disk_state, health, node_state
 
 LABEL_WIDTH = 12
 VERSION_COLUMNS = (
@@ -73,8 +73,9 @@ def node_lines(
         *_wrapped("why", node.reason or "It answers as it should.", width),
         _labelled(
             "disk",
-            Run(bar(part, room), used_tone(part) or "accent"),
-            f" {share(node.used_bytes, node.capacity_bytes)}  {size(node.used_bytes)} of {size(node.capacity_bytes)}",
+            Run(bar(part, room), disk_state(node.disk).tone or used_tone(part) or "accent"),
+            f" {share(node.used_bytes, node.capacity_bytes)}  {size(node.used_bytes)} of {size(node.capacity_bytes)}  ",
+            disk_state(node.disk),
         ),
         _labelled("chunks", count(node.chunks), Run("   copying ", "dim"), count(node.copying)),
         _labelled("artifacts", count(detail.artifacts_total)),

@@ -79,7 +79,7 @@ def test_an_update_keeps_the_replication_unless_told_otherwise(driver: Driver) -
 
 
 def test_content_that_can_not_fit_is_refused_with_both_figures(make_driver: MakeDriver) -> None:
-    driver = make_driver(0)
+    driver = make_driver(0, disk_no_new_share=1.0)
     for _ in range(3):
         driver.add_node(capacity_bytes=10 * MIB)
     driver.run(3_000)
@@ -152,7 +152,7 @@ def test_full_nodes_are_refused_as_lack_of_space(make_driver: MakeDriver) -> Non
 
 def test_a_burst_does_not_overfill(make_driver: MakeDriver) -> None:
     """What was promised between two heartbeats is taken off the room."""
-    driver = make_driver(0)
+    driver = make_driver(0, disk_no_new_share=1.0)
     for _ in range(3):
         driver.add_node(capacity_bytes=20)
     driver.run(3_000)
