@@ -18,8 +18,7 @@ from blake3 import blake3
 from core.config import Config
 from core.directory import lock_directory, sync_directory, write_durably
 from core.errors import ChunkMissing, DirectoryInUse, DiskFailure, DiskFull
-from core.model import DeleteChunk, HeartbeatReply
-from core.storagenode import chunkfile, chunkstore, identity
+from core.storagenode import chunkfile, chunkstore
 from core.storagenode.storagenode import StorageNode
 from tests.simulation.disk import Disk, Disks, Failure, SimulatedCrash
 
@@ -353,110 +352,8 @@ def opened(disk: Disk, config: Config = CONFIG) -> Iterator[StorageNode]:
         node.close()
 
 
-def cut_off(
-    root: Path, prepare: Callable[[StorageNode], object], action: Callable[[StorageNode], object]
-) -> Iterator[tuple[bool, Disk]]:
-    """For each call at which the process may end, with the power or without: whether it ended early, and the disk."""
-    for at in range(1, 100):
-        early = False
-        for seed in range(at * 1000, at * 1000 + 12):
-            with new_disk(root, seed) as disk:
-                with opened(disk) as node:
-                    prepare(node)
-                    disk.crash_after = at
-                    try:
-                        action(node)
-                        ended = False
-                    except SimulatedCrash:
-                        ended = early = True
-                    if seed % 2:
-                        disk.crash()
-                    else:
-                        disk.process_killed()
-                yield ended, disk
-        if not early:
-            assert at > 1
-            return
-    raise AssertionError("the action never ends")
-
-
-def nothing(_: StorageNode) -> None:
-    pass
-
-
 def store(node: StorageNode) -> None:
     node.store(CHUNK_ID, DATA)
-
-
-def test_a_store_leaves_a_chunk_whole_or_absent_and_there_once_acknowledged(tmp_path: Path) -> None:
-    seen = set()
-    for ended, disk in cut_off(tmp_path, nothing, store):
-        with opened(disk) as node:
-            held = node.chunk_ids() == [CHUNK_ID]
-            # A chunk whose bytes were lost after its fsync would be a bad disk; before its rename it has no name.
-            assert not held or node.verify(CHUNK_ID)
-            assert held or ended
-            assert list((disk.directory / "incoming").iterdir()) == []
-            seen.add((ended, held))
-            node.store(CHUNK_ID, DATA)
-            assert bytes(node.read(CHUNK_ID)) == DATA
-            assert disk.is_durable(disk.directory / "chunks" / CHUNK_ID[:2] / CHUNK_ID)
-    assert seen == {(True, False), (True, True), (False, True)}
-
-
-def test_a_delete_that_is_cut_off_leaves_a_whole_chunk_or_none(tmp_path: Path) -> None:
-    delete = HeartbeatReply(0, True, (DeleteChunk(CHUNK_ID),))
-    came_back = False
-    for ended, disk in cut_off(tmp_path, store, lambda node: node.obey(delete)):
-        with opened(disk) as node:
-            assert node.chunk_ids() in ([], [CHUNK_ID])
-            assert not node.chunk_ids() or node.verify(CHUNK_ID)
-            came_back |= bool(node.chunk_ids()) and not ended
-    assert came_back
-
-
-def test_a_quarantined_replica_never_vanishes(tmp_path: Path) -> None:
-    def rot(node: StorageNode) -> None:
-        store(node)
-        descriptor = os.open(node.directory / "chunks" / CHUNK_ID[:2] / CHUNK_ID, os.O_WRONLY)
-        os.ftruncate(descriptor, 500)
-        os.fsync(descriptor)
-        os.close(descriptor)
-
-    for ended, disk in cut_off(tmp_path, rot, lambda node: node.verify(CHUNK_ID)):
-        with opened(disk) as node:
-            if node.chunk_ids():
-                assert ended
-                assert not node.verify(CHUNK_ID)
-            assert list((disk.directory / "quarantine").iterdir())
-
-
-def test_an_identity_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
-    seen = set()
-
-    def save(node: StorageNode) -> None:
-        identity.save(node.directory, identity.Identity("node", "cluster", "sn-01", 2))
-
-    for ended, disk in cut_off(tmp_path, nothing, save):
-        found = identity.load(disk.directory)
-        assert found is not None
-        assert ended or found.epoch == 2
-        seen.add((ended, found.epoch))
-    assert seen == {(True, 0), (True, 2), (False, 2)}
-
-
-def test_a_first_opening_can_be_cut_off_anywhere(tmp_path: Path) -> None:
-    for seed in range(200):
-        with new_disk(tmp_path, seed) as disk:
-            disk.crash_after = seed // 4 + 1
-            try:
-                with opened(disk):
-                    break
-            except SimulatedCrash:
-                disk.crash()
-            with opened(disk) as node:
-                node.store(CHUNK_ID, DATA)
-    assert seed > 40
 
 
 def test_a_lock_ends_with_its_process_and_a_late_clean_up_harms_nobody(tmp_path: Path) -> None:

@@ -3,195 +3,189 @@ acknowledged is there."""
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
-from core.errors import ChunkMissing
+from core.config import Config
 from core.model import DeleteChunk, HeartbeatReply
+from core.storagenode import identity
 from core.storagenode.storagenode import StorageNode
+from tests.simulation.disk import Disk, Disks, SimulatedCrash
 
 Open = Callable[..., StorageNode]
 Chunk = Callable[..., tuple[str, bytes]]
 
-CALLS = [
-    (os, "open"),
-    (os, "write"),
-    (os, "writev"),
-    (os, "fsync"),
-    (Path, "rename"),
-    (Path, "unlink"),
-    (Path, "mkdir"),
-    (Path, "stat"),
-]
+DATA = blake3(b"data").digest(length=3000)
+CHUNK_ID = blake3(DATA).hexdigest()
+TRIES = 12
+"""For each call at which the process may end; half of them with a power cut, which leaves something else each time."""
 
-
-class Crash(BaseException):
-    """The process ends here."""
+numbers = itertools.count(1)
 
 
 @contextmanager
-def calls_to_the_disk(monkeypatch: pytest.MonkeyPatch, before_each: Callable[[str, object], None]) -> Iterator[None]:
-    with monkeypatch.context() as watched:
-        for owner, name in CALLS:
-            watched.setattr(owner, name, _watched(getattr(owner, name), name, before_each))
-        yield
-
-
-def _watched(real: Callable[..., object], name: str, before: Callable[[str, object], None]) -> Callable[..., object]:
-    def call(*arguments: object, **named: object) -> object:
-        before(name, arguments[0])
-        return real(*arguments, **named)
-
-    return call
-
-
-def crashes(monkeypatch: pytest.MonkeyPatch, at: int, action: Callable[[], object]) -> bool:
-    """Run the action; the call numbered `at` and all after it, those of clean-up too, never happen."""
-    done = 0
-
-    def count(_: str, __: object) -> None:
-        nonlocal done
-        done += 1
-        if done > at:
-            raise Crash
-
-    with calls_to_the_disk(monkeypatch, count):
-        try:
-            action()
-        except Crash:
-            return True
-    return False
-
-
-def states_after_each_crash(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    open_node: Open,
-    prepare: Callable[[StorageNode], object],
-    action: Callable[[StorageNode], object],
-) -> Iterator[tuple[bool, StorageNode]]:
-    """For every call at which the action may be cut off: whether it was, and the node as it is opened next."""
-    for at in range(100):
-        directory = tmp_path / f"crash-{at}"
-        node = open_node(directory)
-        prepare(node)
-        crashed = crashes(monkeypatch, at, lambda node=node: action(node))  # type: ignore[misc]
+def opened(disk: Disk) -> Iterator[StorageNode]:
+    node = StorageNode.open(
+        disk.directory, Config(disk_reserve_bytes=0), host="host", new_id=lambda: f"id-{next(numbers)}"
+    )
+    try:
+        yield node
+    finally:
         node.close()
-        yield crashed, open_node(directory)
-        if not crashed:
-            assert at > 0
+
+
+@contextmanager
+def new_disk(root: Path, seed: int) -> Iterator[Disk]:
+    with Disks(root / f"disks-{seed}", random.Random(seed)) as disks:
+        yield disks.disk("disk")
+
+
+def cut_off(
+    root: Path, prepare: Callable[[StorageNode], object], action: Callable[[StorageNode], object]
+) -> Iterator[tuple[bool, Disk]]:
+    """For each call at which the process may end, with the power or without: whether it ended early, and the disk."""
+    for at in range(1, 100):
+        early = False
+        for seed in range(at * TRIES, (at + 1) * TRIES):
+            with new_disk(root, seed) as disk:
+                with opened(disk) as node:
+                    prepare(node)
+                    disk.crash_after = at
+                    try:
+                        action(node)
+                        ended = False
+                    except SimulatedCrash:
+                        ended = early = True
+                    if seed % 2:
+                        disk.crash()
+                    else:
+                        disk.process_killed()
+                yield ended, disk
+        if not early:
+            assert at > 1
             return
     raise AssertionError("the action never ends")
 
 
-def test_a_store_that_is_cut_off(
-    tmp_path: Path, open_node: Open, chunk: Chunk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chunk_id, data = chunk()
+def nothing(_: StorageNode) -> None:
+    pass
+
+
+def store(node: StorageNode) -> None:
+    node.store(CHUNK_ID, DATA)
+
+
+def test_a_store_leaves_a_chunk_whole_or_absent_and_there_once_acknowledged(tmp_path: Path) -> None:
     seen = set()
-    for crashed, node in states_after_each_crash(
-        monkeypatch, tmp_path, open_node, lambda _: None, lambda node: node.store(chunk_id, data)
-    ):
-        held = chunk_id in node.chunk_ids()
-        assert held or crashed
-        if held:
-            assert node.read(chunk_id) == data
-            assert node.verify(chunk_id)
-        else:
-            with pytest.raises(ChunkMissing):
-                node.read(chunk_id)
-        assert list((node.directory / "incoming").iterdir()) == []
-        seen.add((crashed, held))
-        node.store(chunk_id, data)
-        assert node.read(chunk_id) == data
+    for ended, disk in cut_off(tmp_path, nothing, store):
+        with opened(disk) as node:
+            held = node.chunk_ids() == [CHUNK_ID]
+            # A chunk whose bytes were lost after its fsync would be a bad disk; before its rename it has no name.
+            assert not held or node.verify(CHUNK_ID)
+            assert held or ended
+            assert list((disk.directory / "incoming").iterdir()) == []
+            seen.add((ended, held))
+            node.store(CHUNK_ID, DATA)
+            assert bytes(node.read(CHUNK_ID)) == DATA
+            assert disk.is_durable(disk.directory / "chunks" / CHUNK_ID[:2] / CHUNK_ID)
     assert seen == {(True, False), (True, True), (False, True)}
 
 
-def test_a_replacement_that_is_cut_off(
-    tmp_path: Path, open_node: Open, chunk: Chunk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chunk_id, data = chunk()
-
-    def truncate(node: StorageNode) -> None:
-        node.store(chunk_id, data)
-        os.truncate(node.directory / "chunks" / chunk_id[:2] / chunk_id, 300)
-
-    for crashed, node in states_after_each_crash(
-        monkeypatch, tmp_path, open_node, truncate, lambda node: node.store(chunk_id, data)
-    ):
-        whole = node.verify(chunk_id)
-        assert whole or crashed
+def test_a_delete_that_is_cut_off_leaves_a_whole_chunk_or_none(tmp_path: Path) -> None:
+    delete = HeartbeatReply(0, True, (DeleteChunk(CHUNK_ID),))
+    came_back = False
+    for ended, disk in cut_off(tmp_path, store, lambda node: node.obey(delete)):
+        with opened(disk) as node:
+            assert node.chunk_ids() in ([], [CHUNK_ID])
+            assert not node.chunk_ids() or node.verify(CHUNK_ID)
+            came_back |= bool(node.chunk_ids()) and not ended
+    assert came_back
 
 
-def test_a_delete_that_is_cut_off(
-    tmp_path: Path, open_node: Open, chunk: Chunk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chunk_id, data = chunk()
-    for crashed, node in states_after_each_crash(
-        monkeypatch,
-        tmp_path,
-        open_node,
-        lambda node: node.store(chunk_id, data),
-        lambda node: node.obey(HeartbeatReply(0, True, (DeleteChunk(chunk_id),))),
-    ):
-        if chunk_id in node.chunk_ids():
-            assert crashed
-            assert node.verify(chunk_id)
+def cut_short(node: StorageNode) -> None:
+    """Store a chunk, and let its file rot durably."""
+    store(node)
+    descriptor = os.open(node.directory / "chunks" / CHUNK_ID[:2] / CHUNK_ID, os.O_WRONLY)
+    os.ftruncate(descriptor, 500)
+    os.fsync(descriptor)
+    os.close(descriptor)
 
 
-def test_a_quarantine_that_is_cut_off(
-    tmp_path: Path, open_node: Open, chunk: Chunk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The bad replica is never served as good, and never vanishes."""
-    chunk_id, data = chunk()
-
-    def rot(node: StorageNode) -> None:
-        node.store(chunk_id, data)
-        path = node.directory / "chunks" / chunk_id[:2] / chunk_id
-        path.write_bytes(path.read_bytes()[:-1] + b"\0")
-
-    for crashed, node in states_after_each_crash(
-        monkeypatch, tmp_path, open_node, rot, lambda node: node.verify(chunk_id)
-    ):
-        if chunk_id in node.chunk_ids():
-            assert crashed
-            assert not node.verify(chunk_id)
-        assert [path.name for path in (node.directory / "quarantine").iterdir()] == [f"{chunk_id}.0"]
+def test_a_replacement_that_is_cut_off_leaves_a_whole_chunk_once_acknowledged(tmp_path: Path) -> None:
+    for ended, disk in cut_off(tmp_path, cut_short, store):
+        with opened(disk) as node:
+            whole = node.verify(CHUNK_ID)
+            assert whole or ended
 
 
-def test_a_first_opening_that_is_cut_off(tmp_path: Path, open_node: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The identity is written once: whoever opens next is the same node, or the first."""
-    for at in range(100):
-        directory = tmp_path / f"crash-{at}"
-        crashed = crashes(monkeypatch, at, lambda directory=directory: open_node(directory))  # type: ignore[misc]
-        if not crashed:
-            assert at > 0
-            return
-        written = (directory / "identity.json").exists() and (directory / "identity.json").read_text()
-        node = open_node(directory)
-        if written:
-            assert node.id in written
-    raise AssertionError("opening never ends")
+def test_a_quarantined_replica_never_vanishes(tmp_path: Path) -> None:
+    for ended, disk in cut_off(tmp_path, cut_short, lambda node: node.verify(CHUNK_ID)):
+        with opened(disk) as node:
+            if node.chunk_ids():
+                assert ended
+                assert not node.verify(CHUNK_ID)
+            assert list((disk.directory / "quarantine").iterdir())
+
+
+def test_an_identity_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
+    seen = set()
+
+    def save(node: StorageNode) -> None:
+        identity.save(node.directory, identity.Identity("node", "cluster", "sn-01", 2))
+
+    for ended, disk in cut_off(tmp_path, nothing, save):
+        found = identity.load(disk.directory)
+        assert found is not None
+        assert ended or found.epoch == 2
+        seen.add((ended, found.epoch))
+    assert seen == {(True, 0), (True, 2), (False, 2)}
+
+
+def test_a_first_opening_can_be_cut_off_anywhere_and_an_identity_once_written_stays(tmp_path: Path) -> None:
+    for seed in itertools.count():
+        with new_disk(tmp_path, seed) as disk:
+            disk.crash_after = seed // 4 + 1
+            try:
+                with opened(disk):
+                    break
+            except SimulatedCrash:
+                disk.crash()
+            written = identity.load(disk.directory)
+            with opened(disk) as node:
+                assert written is None or written.node_id == node.id
+                node.store(CHUNK_ID, DATA)
+    assert seed > 40
+
+
+CALLS = [(os, "writev"), (os, "fsync"), (Path, "rename"), (Path, "mkdir")]
 
 
 def events_of(monkeypatch: pytest.MonkeyPatch, directory: Path, action: Callable[[], object]) -> list[str]:
     """What the action asks of the disk, in order, with paths below the directory."""
     events: list[str] = []
 
-    def record(name: str, subject: object) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{subject}")) if isinstance(subject, int) else Path(str(subject))  # noqa: PTH115
-        if not path.is_relative_to(directory):
-            return
-        where = path.relative_to(directory)
-        events.append(f"{name} {where if where.parts[:1] != ('incoming',) else 'incoming file'}")
+    def watched(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call(subject: object, *arguments: object, **named: object) -> object:
+            path = Path(os.readlink(f"/proc/self/fd/{subject}")) if isinstance(subject, int) else Path(str(subject))  # noqa: PTH115
+            if path.is_relative_to(directory):
+                where = path.relative_to(directory)
+                events.append(f"{name} {where if where.parts[:1] != ('incoming',) else 'incoming file'}")
+            return real(subject, *arguments, **named)
 
-    with calls_to_the_disk(monkeypatch, record):
+        return call
+
+    with monkeypatch.context() as patched:
+        for owner, name in CALLS:
+            patched.setattr(owner, name, watched(name, getattr(owner, name)))
         action()
-    return [event for event in events if event.split()[0] in ("writev", "fsync", "rename", "mkdir")]
+    return events
 
 
 def test_a_chunk_is_synced_before_it_is_visible_and_its_directories_before_it_counts(
