@@ -123,6 +123,14 @@ class NodeInfo:
     write_bytes_per_s: int
     started_ms: int
     """When this process registered with the NameNode."""
+    drain_left: int | None = None
+    """Chunks on a draining node that still lack replicas elsewhere; None when it is not draining."""
+    drain_total: int | None = None
+    """How many of them there were when the drain began."""
+    drain_eta_ms: int | None = None
+    """When it will be drained at the speed of late, in milliseconds from now; None while that is not known."""
+    drain_warning: str = ""
+    """What can't be copied off a draining node and why, as a sentence; empty when everything can."""
 
 
 @dataclass(frozen=True)

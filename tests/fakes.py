@@ -105,6 +105,7 @@ class FakeNode:
     liveness: Literal["up", "suspect", "down"] = "up"
     wish: Wish = "none"
     disk: DiskState = "ok"
+    drain_total: int = 0
     replicas: dict[str, int] = field(default_factory=dict)
     """Size of each chunk held, by id."""
 
@@ -617,7 +618,7 @@ class FakeStore(ArtifactStore):
             if verb == "drain" and found.wish == "failed":
                 raise InvalidRequest(f"{found.name} has been failed and can't be drained; recover it first.")
             if wish != "none" or found.wish == _UNDONE_BY[verb]:
-                found.wish = wish
+                found.wish, found.drain_total = wish, len(found.replicas)
             self._tell("warning" if wish == "failed" else "info", f"{found.name} is {found.state}.", node=found.id)
             return self._node_info(found)
 
@@ -660,6 +661,9 @@ class FakeStore(ArtifactStore):
             read_bytes_per_s=self.read_bytes_per_s // len(self._nodes),
             write_bytes_per_s=self.write_bytes_per_s // len(self._nodes),
             started_ms=self._started_ms,
+            drain_left=len(node.replicas) if node.wish == "draining" else None,
+            drain_total=max(node.drain_total, len(node.replicas)) if node.wish == "draining" else None,
+            drain_eta_ms=0 if node.state == "drained" else None,
         )
 
     # --- Underneath ---------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from rich.text import Text
 from core.model import Artifact, ArtifactInfo, ClusterStatus, Event, NodeDetail, NodeInfo, Version
 from core.verbs import Kind, Result
 from tui.text import age, beat, count, duration, rate, safe, safe_lines, share, size, wall_time
+from tui.words import drain_progress
 
 _STYLES = {
     "ok": "green",
@@ -128,12 +129,26 @@ def _status(status: ClusterStatus, _: int) -> RenderableType:
 def _nodes(nodes: Sequence[NodeInfo], _: int) -> RenderableType:
     if not nodes:
         return Text("No storage node has ever joined this cluster.")
+    drains = any(node.drain_left is not None for node in nodes)
     return _table(
-        ("NODE", "STATE", "DISK", ">USED", ">CAPACITY", ">CHUNKS", ">HEARTBEAT", "HOST", ">PID", "ID"),
+        (
+            "NODE",
+            "STATE",
+            *(["DRAIN"] * drains),
+            "DISK",
+            ">USED",
+            ">CAPACITY",
+            ">CHUNKS",
+            ">HEARTBEAT",
+            "HOST",
+            ">PID",
+            "ID",
+        ),
         (
             (
                 safe(node.name),
                 node.state,
+                *([drain_progress(node)] * drains),
                 node.disk,
                 size(node.used_bytes),
                 size(node.capacity_bytes),
@@ -155,6 +170,7 @@ def _node(detail: NodeDetail, now_ms: int) -> RenderableType:
         "id": node.id,
         "state": node.state,
         "why": node.reason,
+        **({"drain": f"{drain_progress(node)}  {node.drain_warning}".strip()} if node.drain_left is not None else {}),
         "host": node.host,
         "process": f"{node.pid}, for {duration((now_ms - node.started_ms) / 1000)}",
         "directory": node.directory,

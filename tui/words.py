@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from core.model import Artifact, ClusterStatus, DiskState, Health, NodeState, Severity
+from core.model import Artifact, ClusterStatus, DiskState, Health, NodeInfo, NodeState, Severity
 from tui.lines import Run, Tone
+from tui.text import count, duration, share
 
 NODE_GLYPHS: dict[NodeState, tuple[str, Tone]] = {
     "up": ("●", "good"),
@@ -46,6 +47,22 @@ def node_state(state: NodeState) -> Run:
 def disk_state(state: DiskState) -> Run:
     """Nothing to say of a disk that has room."""
     return Run(*DISK_WORDS[state])
+
+
+def state_of(node: NodeInfo) -> Run:
+    """`● UP`, `✗ DOWN`, `◌ DRAIN 71%`."""
+    if node.state != "draining" or not node.drain_total or node.drain_left is None:
+        return node_state(node.state)
+    glyph, tone = NODE_GLYPHS["draining"]
+    return Run(f"{glyph} DRAIN {share(node.drain_total - node.drain_left, node.drain_total)}", tone)
+
+
+def drain_progress(node: NodeInfo) -> str:
+    """`34 of 120 chunks left, 20s`; empty for a node that is not draining, and for one that is drained."""
+    if not node.drain_left:
+        return ""
+    when = f", {duration(node.drain_eta_ms / 1000)}" if node.drain_eta_ms is not None else ""
+    return f"{count(node.drain_left)} of {count(node.drain_total or 0)} chunks left{when}"
 
 
 def health(health: Health, replication: int) -> Run:

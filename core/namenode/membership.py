@@ -27,6 +27,7 @@ from core.model import (
 from core.namenode.catalog import KnownNode
 from core.namenode.diskstate import DISK_AFTER, disk_signal, fullness, room_for_clients
 from core.namenode.placement import Candidate, DiskRoom
+from core.namenode.progress import DrainProgress
 from core.namenode.words import counted, listed, seconds
 
 Liveness = Literal["up", "suspect", "down"]
@@ -120,8 +121,8 @@ class Member:
     down_ms: int = 0
     """When it went down, while it is."""
     drained: bool = False
-    drain_left: int = 0
-    """Chunks on a draining node that still lack replicas elsewhere."""
+    drain: DrainProgress = field(default_factory=DrainProgress)
+    """While it is draining."""
     incarnation: str = ""
     """Empty until it registers with this NameNode."""
     superseded: list[str] = field(default_factory=list)
@@ -163,6 +164,12 @@ class Member:
         """Not heard of since the NameNode started, and not yet given up."""
         return not self.incarnation and self.liveness == "suspect"
 
+    def ask(self, wish: Wish) -> None:
+        """An operator wants something of it from now on."""
+        if wish != self.wish:
+            self.drain = DrainProgress()
+        self.wish, self.drained = wish, False
+
     def signal(self, signal: Signal, now_ms: int) -> bool:
         """Move along the table; answer whether the liveness changed."""
         before = self.liveness
@@ -186,9 +193,10 @@ class Member:
         if state == "up":
             return "heartbeats arrive"
         if state == "drained":
-            reason = "drained: every chunk on it has its replicas elsewhere, it can be stopped"
+            enough = "as many replicas as there are nodes" if self.drain.warning else "its replicas"
+            reason = f"drained: every chunk on it has {enough} elsewhere, it can be stopped"
         else:
-            reason = f"draining: {counted(self.drain_left, 'chunk')} still to be copied elsewhere"
+            reason = f"draining: {counted(self.drain.left, 'chunk')} still to be copied elsewhere"
         return reason if self.liveness == "up" else f"{reason}; {self.silence(now_ms)}"
 
     def disk_reason(self) -> str:

@@ -238,14 +238,14 @@ class NameNode:
         if before != (instead_of or before):
             return self._reads.node_info(member)
         state.catalog.apply(edits.SetWish(operation, member.id, wish, state.now_ms))
-        member.wish, member.drained = wish, False
+        member.ask(wish)
         state.sync_role(member)
         if wish != before:
             text = _WISH_TOLD.get(wish) or _WISH_OVER[before]
             state.events.record(
                 state.now_ms, "warning" if wish == "failed" else "info", f"{member.name} {text}", member.id
             )
-        self._upkeep.check_drains()
+        self._upkeep.drains.check()
         return self._reads.node_info(member)
 
     def wish(self, now_ms: int, node_id: str) -> Wish:

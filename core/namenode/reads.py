@@ -182,6 +182,7 @@ class Reads:
     def node_info(self, member: Member) -> NodeInfo:
         inventory = self._state.redundancy.inventories.get(member.id)
         read_bytes_per_s, write_bytes_per_s = member.rates()
+        draining = member.wish == "draining"
         return NodeInfo(
             id=member.id,
             name=member.name,
@@ -201,6 +202,10 @@ class Reads:
             read_bytes_per_s=read_bytes_per_s,
             write_bytes_per_s=write_bytes_per_s,
             started_ms=member.registered_ms,
+            drain_left=member.drain.left if draining else None,
+            drain_total=member.drain.total if draining else None,
+            drain_eta_ms=member.drain.countdown.eta_ms() if draining else None,
+            drain_warning=member.drain.warning if draining else "",
         )
 
     def node(self, word: str) -> NodeDetail:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from core.model import Severity
+from core.namenode.draining import Drains
 from core.namenode.housekeeping import Housekeeping
 from core.namenode.membership import Member
 from core.namenode.state import State
 from core.namenode.uploads import Uploads
 from core.namenode.words import counted, listed, quoted, seconds
 
-DRAIN_CHECK_MS = 1_000
-
 
 class Upkeep:
     def __init__(self, state: State, uploads: Uploads) -> None:
         self._state = state
+        self.drains = Drains(state)
         self._uploads = uploads
         self._housekeeping = Housekeeping(state)
-        self._next_drain_check_ms = 0
         self._healing_told = False
         self._wait_told = ""
         self._lost_told = 0
@@ -33,9 +32,7 @@ class Upkeep:
             self._uploads.release(lease_id)
         state.redundancy.drop_old_claims()
         state.healer.expire(now_ms)
-        if now_ms >= self._next_drain_check_ms:
-            self._next_drain_check_ms = now_ms + DRAIN_CHECK_MS
-            self.check_drains()
+        self.drains.check_when_due()
         self.heal_and_delete()
         self._tell_of_lost_chunks()
         self._housekeeping.step()
@@ -61,25 +58,6 @@ class Upkeep:
             return
         state.safe_mode = False
         state.healer.members_changed()
-
-    def check_drains(self) -> None:
-        """Count what draining nodes are still needed for."""
-        state = self._state
-        for member in state.members:
-            if member.wish != "draining" or member.role == "absent":
-                member.drained = False
-                continue
-            member.drain_left = self._short_chunks_on(member)
-            drained = member.drain_left == 0 and member.session.reported and not state.safe_mode
-            if drained and not member.drained:
-                self._tell("info", f"{member.name} is drained: it can be stopped", member)
-            member.drained = drained
-
-    def _short_chunks_on(self, member: Member) -> int:
-        redundancy = self._state.redundancy
-        held, unhealthy = redundancy.inventories[member.id].chunks, redundancy.unhealthy
-        smaller, larger = (held, unhealthy) if len(held) < len(unhealthy) else (unhealthy, held)
-        return sum(1 for chunk_id in smaller if chunk_id in larger)
 
     # --- Healing and deleting -----------------------------------------------------------------------------------
 

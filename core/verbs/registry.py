@@ -170,7 +170,8 @@ def _undrain(context: Context, arguments: argparse.Namespace) -> Result:
 
 
 def _changed(node: NodeInfo) -> Result:
-    return Result("node_info", node, f"{node.name} is {node.state}: {node.reason}.")
+    warnings = (node.drain_warning,) if node.drain_warning else ()
+    return Result("node_info", node, f"{node.name} is {node.state}: {node.reason}.", warnings)
 
 
 def _scrub(context: Context, _: argparse.Namespace) -> Result:
@@ -341,7 +342,7 @@ _ALL = (
     Verb("fail", "make a storage node stop, as a failure would", (_NODE,), _fail, mutates=True),
     Verb("recover", "let a failed storage node work again", (_NODE,), _recover, mutates=True),
     Verb("drain", "copy everything off a storage node, so that it can be taken away", (_NODE,), _drain, mutates=True),
-    Verb("undrain", "take a drain back", (_NODE,), _undrain, mutates=True),
+    Verb("undrain", "take a drain back, finished or not", (_NODE,), _undrain, mutates=True),
     Verb("scrub", "re-read and check every replica now", (), _scrub, mutates=True),
     Verb(
         "events",

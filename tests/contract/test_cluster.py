@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from core.errors import InvalidRequest, NodeNotFound
-from core.model import NODE_STATES
+from core.model import DISK_STATES, NODE_STATES
 from core.store import ArtifactStore
 from core.verbs import to_json
 from tests.contract.conftest import Backend
@@ -152,6 +152,22 @@ def test_a_drained_node_gets_nothing_new_and_is_still_read(
     assert store.get(name) == f"before {name}".encode()
     store.undrain(node)
     backend.eventually(lambda: store.node(node).node.state == "up")
+
+
+def test_a_drain_shows_what_is_left(store: ArtifactStore, name: str, node: str, backend: Backend) -> None:
+    assert store.node(node).node.drain_left is None
+    store.upload(name, f"drained {name}", replication=4)
+    begun = store.drain(node)
+    assert begun.drain_left is not None and begun.drain_total is not None
+    assert 0 <= begun.drain_left <= begun.drain_total
+    undone = store.undrain(node)
+    assert (undone.drain_left, undone.drain_total, undone.drain_eta_ms) == (None, None, None)
+    assert undone.drain_warning == ""
+    backend.eventually(lambda: store.node(node).node.state == "up")
+
+
+def test_nodes_say_how_full_their_disks_are(store: ArtifactStore) -> None:
+    assert {node.disk for node in store.nodes()} <= set(DISK_STATES)
 
 
 def test_scrub_asks_every_node_that_is_up(store: ArtifactStore) -> None:

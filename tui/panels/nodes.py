@@ -12,14 +12,14 @@ from tui.lines import Run, Tone, bar
 from tui.state import Snapshot
 from tui.text import beat, count, rate, safe, share, size
 from tui.widgets.live_table import Column, Row, Sort
-from tui.words import disk_state, node_state
+from tui.words import disk_state, state_of
 
 FULL = 0.9
 """From this share on a disk is called nearly full."""
 
 COLUMNS = (
     Column("name", "NODE"),
-    Column("state", "STATE", 10),
+    Column("state", "STATE", 11),
     Column("used", "USED", 10, from_width=44),
     Column("disk", "DISK", 9, from_width=84),
     Column("size", "BYTES", 9, "right", from_width=74),
@@ -65,7 +65,7 @@ def _cells(node: NodeInfo) -> tuple[Run, ...]:
     silent = node.state in ("down", "failed")
     return (
         Run(safe(node.name)),
-        node_state(node.state),
+        state_of(node),
         Run(f"{bar(part, 5)} {share(node.used_bytes, node.capacity_bytes):>4}", disk.tone or used_tone(part)),
         disk,
         Run(size(node.used_bytes)),

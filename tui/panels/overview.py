@@ -10,7 +10,7 @@ from tui.lines import Line, Run, bar, line, sparkline, wrap
 from tui.panels.nodes import used_share, used_tone
 from tui.text import beat, count, duration, rate, safe, share, size, wall_time
 from tui.widgets.live_table import Column, Row
-from tui.words import disk_state, health, node_state
+from tui.words import disk_state, drain_progress, health, node_state
 
 LABEL_WIDTH = 12
 VERSION_COLUMNS = (
@@ -66,11 +66,13 @@ def node_lines(
 ) -> list[Line]:
     node = detail.node
     part = used_share(node)
+    drains = bool(node.drain_left or node.drain_warning)
     room = max(6, min(40, width - LABEL_WIDTH - 30))
     spark = max(8, min(60, width - LABEL_WIDTH - 14))
     return [
         _labelled("state", node_state(node.state)),
         *_wrapped("why", node.reason or "It answers as it should.", width),
+        *(_wrapped("drain", f"{drain_progress(node)}  {node.drain_warning}".strip(), width) if drains else []),
         _labelled(
             "disk",
             Run(bar(part, room), disk_state(node.disk).tone or used_tone(part) or "accent"),

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from core.model import DeleteChunk
+from core.model import CopyChunk, DeleteChunk, NodeInfo
+from core.namenode.progress import Countdown
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import Driver
 
 TEXT = b"one two three four five!"
+
+
+def drain(driver: Driver, name: str) -> NodeInfo:
+    return driver.namenode.set_wish(driver.now_ms, driver.operation(), name, "draining")
+
+
+def node(driver: Driver, number: int) -> NodeInfo:
+    return driver.namenode.nodes(driver.now_ms)[number - 1]
 
 
 def state(driver: Driver, number: int) -> str:
@@ -39,7 +48,7 @@ def test_a_draining_node_serves_reads_but_gets_no_chunks(make_driver: MakeDriver
     driver.run(2_000)
     driver.namenode.set_wish(driver.now_ms, "op-drain", "sn-01", "draining")
     driver.run(10_000)
-    assert state(driver, 1) == "draining", "two nodes can't hold three replicas"
+    assert state(driver, 1) == "drained", "two nodes can't hold three replicas, and have the two that they can"
     located = driver.namenode.locate(driver.now_ms, "a", None, 0, 10)
     assert {chunk.replicas[-1].name for chunk in located.chunks} == {"sn-01"}
     lease = driver.begin("b", b"once")
@@ -77,7 +86,149 @@ def test_the_wish_outlives_a_restart_of_the_namenode(driver: Driver) -> None:
 def test_a_drained_node_that_is_wished_something_else_is_not_drained_any_more(driver: Driver) -> None:
     driver.namenode.set_wish(driver.now_ms, "op-1", "sn-04", "draining")
     driver.namenode.set_wish(driver.now_ms, "op-2", "sn-04", "none")
-    driver.put("a", TEXT, replication=4)
+    driver.put("a", TEXT, replication=3)
     driver.run(2_000)
+    assert driver[4].chunks
     assert driver.namenode.set_wish(driver.now_ms, "op-3", "sn-04", "draining").state == "draining"
     assert sum("sn-04 is drained" in text for text in driver.texts()) == 1
+
+
+# --- Progress and what stands in the way ----------------------------------------------------------------------------
+
+
+def test_a_drain_shows_how_far_it_is_and_when_it_will_be_done(make_driver: MakeDriver) -> None:
+    driver = make_driver(4, copies_per_node_max=2)
+    driver.put("a", bytes(range(200)), replication=3)
+    driver.run(2_000)
+    held = len(driver[1].chunks)
+    row = drain(driver, "sn-01")
+    assert (row.drain_left, row.drain_total, row.drain_eta_ms) == (held, held, None)
+    assert row.drain_warning == ""
+    driver.run(4_000)
+    row = node(driver, 1)
+    assert row.drain_left is not None and row.drain_eta_ms is not None
+    assert 0 < row.drain_left < held == row.drain_total
+    before = row.drain_left
+    driver.run(5_000)
+    row = node(driver, 1)
+    assert row.drain_left is not None and row.drain_left < before
+    driver.run(60_000)
+    row = node(driver, 1)
+    assert (row.state, row.drain_left, row.drain_total, row.drain_eta_ms) == ("drained", 0, held, 0)
+    row = driver.namenode.set_wish(driver.now_ms, "op-undrain", "sn-01", "none")
+    assert (row.state, row.drain_left, row.drain_total, row.drain_eta_ms) == ("up", None, None, None)
+
+
+def test_a_drain_can_be_cancelled_and_begins_anew(make_driver: MakeDriver) -> None:
+    driver = make_driver(4, copies_per_node_max=2)
+    driver.put("a", bytes(range(200)))
+    driver.run(2_000)
+    held = len(driver[1].chunks)
+    drain(driver, "sn-01")
+    driver.run(3_000)
+    driver.namenode.set_wish(driver.now_ms, "op-undrain", "sn-01", "none")
+    ordered = len(driver.told(CopyChunk))
+    driver.run(20_000)
+    assert len(driver.told(CopyChunk)) - ordered <= 6, "what was ordered may still come, nothing else"
+    assert driver.replicas("a") == [3] * 50
+    total = drain(driver, "sn-01").drain_total
+    assert total is not None and total <= held, "counted anew"
+
+
+def test_a_drain_ends_for_chunks_that_want_more_copies_than_there_are_other_nodes(driver: Driver) -> None:
+    driver.put("a", TEXT, replication=4)
+    driver.put("b", b"less")
+    driver.run(2_000)
+    row = drain(driver, "sn-01")
+    assert row.drain_warning == (
+        "6 copies can't be placed: the other 3 storage nodes can hold one copy of each chunk; they are made when"
+        " nodes join."
+    )
+    driver.run(10_000)
+    assert state(driver, 1) == "drained"
+    assert all(
+        len([node for node in driver.holders(chunk_id) if node != "node-0001"]) == 3
+        for chunk_id in driver.chunk_ids("a")
+    )
+    driver.add_node()
+    driver.run(3_000)
+    driver.run(20_000)
+    assert state(driver, 1) == "drained"
+    assert all(
+        len([node for node in driver.holders(chunk_id) if node != "node-0001"]) == 4
+        for chunk_id in driver.chunk_ids("a")
+    )
+
+
+def test_the_only_node_is_never_drained(make_driver: MakeDriver) -> None:
+    driver = make_driver(1)
+    driver.put("a", TEXT)
+    driver.run(2_000)
+    row = drain(driver, "sn-01")
+    assert row.drain_warning == "No other storage node is there to take its chunks; add some."
+    driver.run(10_000)
+    assert (node(driver, 1).state, node(driver, 1).drain_left) == ("draining", 6)
+
+
+def test_a_drain_says_which_nodes_can_not_take_its_chunks(make_driver: MakeDriver) -> None:
+    driver = make_driver(0, mass_failure_share=1.0)
+    for capacity in (1000, 1000, 8, 1000):
+        driver.add_node(capacity_bytes=capacity)
+    driver.run(3_000)
+    for number in range(20):
+        driver.put(f"a{number}", f"t{number:03d}".encode(), replication=1)
+    driver.run(2_000)
+    driver[4].kill()
+    driver[2].kill()
+    driver.run(15_000)
+    held = len(driver[1].chunks)
+    assert held > 2
+    row = drain(driver, "sn-01")
+    assert row.drain_warning.startswith("Its chunks need") or "can't be placed now" in row.drain_warning
+    driver.run(20_000)
+    row = node(driver, 1)
+    assert row.state == "draining"
+    assert "sn-02 is down" in row.drain_warning and "sn-03 has" in row.drain_warning
+    driver[2].start()
+    driver[4].start()
+    driver.run(20_000)
+    assert state(driver, 1) == "drained"
+    assert node(driver, 1).drain_warning == ""
+
+
+def test_a_drain_that_lacks_room_says_how_much(make_driver: MakeDriver) -> None:
+    driver = make_driver(0)
+    for capacity in (1000, 100):
+        driver.add_node(capacity_bytes=capacity)
+    driver.run(3_000)
+    driver[2].kill()
+    driver.run(12_000)
+    driver.put("a", bytes(range(200)), replication=1)
+    driver[2].start()
+    driver.run(3_000)
+    assert drain(driver, "sn-01").drain_warning == (
+        "Its chunks need 200 B elsewhere and the other storage nodes have 100 B free; free space or add storage nodes."
+    )
+
+
+def test_a_countdown_knows_nothing_before_something_shrinks() -> None:
+    countdown = Countdown()
+    assert countdown.eta_ms() is None
+    countdown.note(0, 100)
+    countdown.note(1_000, 100)
+    assert countdown.eta_ms() is None
+    countdown.note(2_000, 80)
+    assert countdown.eta_ms() == 8_000
+    countdown.note(3_000, 120)
+    assert countdown.eta_ms() is None, "there is more to do than was known"
+    countdown.note(4_000, 0)
+    assert countdown.eta_ms() == 0
+
+
+def test_a_countdown_forgets_how_fast_it_was_long_ago() -> None:
+    countdown = Countdown()
+    countdown.note(0, 1_000)
+    countdown.note(1_000, 100)
+    for second in range(2, 100):
+        countdown.note(second * 1_000, 100)
+    assert countdown.eta_ms() is None

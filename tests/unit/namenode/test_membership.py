@@ -92,7 +92,8 @@ def test_a_node_not_heard_of_since_the_start_is_suspect_then_down() -> None:
     ],
 )
 def test_the_reason_is_a_sentence(wish: Wish, liveness: Liveness, words: str) -> None:
-    member = Member("id", "sn-01", "host", wish, heard_ms=0, liveness=liveness, incarnation="first", drain_left=34)
+    member = Member("id", "sn-01", "host", wish, heard_ms=0, liveness=liveness, incarnation="first")
+    member.drain.note(0, 34, "")
     assert member.reason(12_345) == words
 
 
