@@ -48,6 +48,21 @@ def dame_json(*words: str, data_dir: Path | None = None, environment: dict[str, 
     return json.loads(done.stdout)
 
 
+def fetch(name: str, *options: str, data_dir: Path | None = None, environment: dict[str, str] | None = None) -> bytes:
+    """The content that `get` writes to its standard output. It must succeed."""
+    done = dame("get", name, *options, data_dir=data_dir, environment=environment)
+    assert done.returncode == 0, f"get {name} exited with {done.returncode}: {done.stderr.decode()}"
+    return done.stdout
+
+
+def assert_same(content: bytes, expected: bytes) -> None:
+    """Compare contents too long to be shown: by their lengths, and by where they part."""
+    if content != expected:
+        short = min(len(content), len(expected))
+        parts_at = next((index for index in range(short) if content[index] != expected[index]), short)
+        raise AssertionError(f"{len(content)} bytes instead of {len(expected)}; they part at byte {parts_at}")
+
+
 class Up:
     """`main.py up` in the background."""
 

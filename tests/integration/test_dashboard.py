@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import ROOT, dame, eventually, processes_using
+from tests.integration.processes import ROOT, eventually, fetch, processes_using
 
 pytestmark = pytest.mark.ray
 
@@ -86,7 +86,7 @@ def test_a_day_at_the_dashboard(terminal: Terminal, tmp_path: Path) -> None:
     terminal.type(":fail sn-02\r")
     terminal.wait_for("FAILED")
     # The thread that connected is long gone by now; Ray's processes must not have gone with it.
-    assert dame("get", "demo", data_dir=tmp_path / "data").stdout == b"seen through a terminal"
+    assert fetch("demo", data_dir=tmp_path / "data") == b"seen through a terminal"
     terminal.type(":recover sn-02\r")
     terminal.wait_for("sn-02 was recovered by an operator")
     terminal.type(":get demo\r")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.processes import dame, eventually
+from tests.integration.processes import assert_same, dame, eventually, fetch
 from tests.integration.raylets import Raylets
 
 pytestmark = pytest.mark.ray
@@ -41,8 +41,7 @@ def test_a_cluster_of_raylets_grows_heals_and_serves_from_outside(raylets: Rayle
     ask(raylets.address, "upload", "spread", "--file", str(source), "--chunk-size", "1MiB")
 
     # From outside the cluster, by Ray's client protocol: the same verbs, the code shipped along.
-    fetched = dame("--address", raylets.client_address, "get", "spread")
-    assert fetched.stdout == content, fetched.stderr.decode()
+    assert_same(fetch("spread", "--address", raylets.client_address), content)
     assert ask(raylets.client_address, "update", "spread", "from outside")["version"] == 2
 
     directory = ask(raylets.address, "nodes")[0]["directory"]
@@ -50,9 +49,7 @@ def test_a_cluster_of_raylets_grows_heals_and_serves_from_outside(raylets: Rayle
     raylets.kill(victim)
     eventually(lambda: ask(raylets.address, "status")["nodes"]["down"] == 1)
     eventually(lambda: ask(raylets.address, "status")["under_replicated"] == 0)
-    assert (
-        dame("--address", raylets.address, "get", "spread", "--version", "1", environment=ON_LOOPBACK).stdout == content
-    )
+    assert_same(fetch("spread", "--version", "1", "--address", raylets.address, environment=ON_LOOPBACK), content)
 
     # A new raylet on the directory of the dead one is that storage node again.
     raylets.add(tmp_path / f"disk-{victim}")

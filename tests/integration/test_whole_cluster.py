@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import ROOT, Up, dame, dame_json, eventually, processes_using
+from tests.integration.processes import ROOT, Up, assert_same, dame, dame_json, eventually, fetch, processes_using
 
 pytestmark = pytest.mark.ray
 
@@ -53,19 +53,18 @@ def test_everything_is_back_after_a_stop_and_after_a_kill(tmp_path: Path, start_
 
     up = start_up(directory)
     assert dame_json("status", data_dir=directory)["nodes"]["up"] == 3, "as many nodes as there are directories"
-    assert dame("get", "binary", data_dir=directory).stdout == binary
+    assert_same(fetch("binary", data_dir=directory), binary)
     up.kill()
 
     up = start_up(directory)
-    assert dame("get", "text", "--version", "1", data_dir=directory).stdout == b"hello"
-    assert dame("get", "text", data_dir=directory).stdout == b"hello again"
+    assert fetch("text", "--version", "1", data_dir=directory) == b"hello"
+    assert fetch("text", data_dir=directory) == b"hello again"
     assert [row["name"] for row in dame_json("list", data_dir=directory)] == ["binary", "text"]
     assert {row["health"] for row in dame_json("list", data_dir=directory)} == {"ok"}
     os.killpg(up.process.pid, signal.SIGKILL)
     up.process.communicate()
 
-    done = dame("get", "binary", data_dir=directory)
-    assert done.stdout == binary, done.stderr.decode()
+    assert_same(fetch("binary", data_dir=directory), binary)
     eventually(lambda: not processes_using(directory), timeout_s=20)
 
 
