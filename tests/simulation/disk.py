@@ -86,21 +86,26 @@ class Disk(FileSystem):
         self._down = False
         self.crash_after = None
 
-    def rot(self, rng: random.Random) -> Rot | None:
-        """Flip a bit of a stored chunk's file, cut the file short or delete it; None if there is no chunk."""
-        paths = list(files_below(str(self.directory / "chunks")))
-        if not paths:
-            return None
-        path = rng.choice(paths)
-        content = bytearray(content_of(path))
+    def stored_chunks(self) -> list[str]:
+        """The names of the chunk files, good or not; looking at them is no call."""
+        return [path.rpartition("/")[2] for path in files_below(f"{self.directory}/chunks")]
+
+    def rot(self, rng: random.Random, chunk_id: str | None = None) -> Rot | None:
+        """Flip a bit of a chunk's file, cut it short or delete it; if none is named, of any. None if there is none."""
+        if chunk_id is None:
+            stored = self.stored_chunks()
+            if not stored:
+                return None
+            chunk_id = rng.choice(stored)
+        parts = "chunks", chunk_id[:2], chunk_id
+        content = bytearray(content_of(self.path(parts)))
         kind = rng.choice(("flipped", "cut", "deleted")) if content else "deleted"
         if kind == "flipped":
             content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         elif kind == "cut":
             del content[rng.randrange(len(content)) :]
-        parts = Path(path).relative_to(self.directory).parts
         self.replace(parts, None if kind == "deleted" else bytes(content))
-        return Rot(kind, parts[-1])
+        return Rot(kind, chunk_id)
 
     def is_durable(self, path: Path) -> bool:
         """Whether this file is there, with its present content, after any power cut that may come now."""

@@ -306,7 +306,10 @@ def test_rot_changes_one_chunk_and_tells_which(tmp_path: Path) -> None:
             assert disk.rot(random.Random(seed)) is None
             with opened(disk) as node:
                 node.store(CHUNK_ID, DATA)
-                rot = disk.rot(random.Random(seed))
+                calls = disk.calls
+                assert disk.stored_chunks() == [CHUNK_ID]
+                rot = disk.rot(random.Random(seed), None if seed % 2 else CHUNK_ID)
+                assert disk.calls == calls
                 assert rot is not None
                 assert rot.chunk_id == CHUNK_ID
                 kinds.add(rot.kind)
