@@ -54,6 +54,7 @@ def _publish(connection: sqlite3.Connection, edit: edits.PublishVersion) -> None
         "INSERT INTO chunk_lists VALUES (?, ?, ?, ?)",
         ((edit.artifact, version.version, position, bytes.fromhex(key.id)) for position, key in enumerate(edit.chunks)),
     )
+    connection.executemany("DELETE FROM garbage WHERE chunk = ?", ((bytes.fromhex(key.id),) for key in counts))
     _remember(connection, edit.operation, asdict(edit.result), version.created_ms)
 
 
@@ -71,7 +72,7 @@ def _prune(connection: sqlite3.Connection, edit: edits.PruneVersions) -> None:
     lists = _lists_before(connection, edit.artifact, edit.oldest)
     connection.execute("DELETE FROM versions WHERE artifact = ? AND version < ?", (edit.artifact, edit.oldest))
     connection.execute("UPDATE artifacts SET oldest = ? WHERE artifact = ?", (edit.oldest, edit.artifact))
-    _count_down(connection, lists)
+    _count_down(connection, lists, edit.time_ms)
 
 
 def _purge(connection: sqlite3.Connection, edit: edits.PurgeArtifact) -> None:
@@ -79,7 +80,7 @@ def _purge(connection: sqlite3.Connection, edit: edits.PurgeArtifact) -> None:
         "SELECT chunk, count(*) FROM chunk_lists WHERE artifact = ? GROUP BY chunk", (edit.artifact,)
     ).fetchall()
     connection.execute("DELETE FROM artifacts WHERE artifact = ?", (edit.artifact,))
-    _count_down(connection, lists)
+    _count_down(connection, lists, edit.time_ms)
 
 
 def _lists_before(connection: sqlite3.Connection, artifact: int, version: int) -> list[tuple[bytes, int]]:
@@ -90,8 +91,13 @@ def _lists_before(connection: sqlite3.Connection, artifact: int, version: int) -
     ).fetchall()
 
 
-def _count_down(connection: sqlite3.Connection, lists: list[tuple[bytes, int]]) -> None:
-    """Take entries of chunk lists, which are gone already, off their chunks' counts."""
+def _count_down(connection: sqlite3.Connection, lists: list[tuple[bytes, int]], time_ms: int) -> None:
+    """Take entries of chunk lists, which are gone already, off their chunks' counts; what is left with none is
+    garbage."""
+    connection.executemany(
+        "INSERT INTO garbage SELECT id, size_bytes, ?, 'counted_down' FROM chunks WHERE id = ? AND refs = ?",
+        ((time_ms, chunk, refs) for chunk, refs in lists),
+    )
     # Before the counting down: CHECK (refs > 0) holds at every statement.
     connection.executemany("DELETE FROM chunks WHERE id = ? AND refs = ?", lists)
     connection.executemany(
@@ -99,6 +105,26 @@ def _count_down(connection: sqlite3.Connection, lists: list[tuple[bytes, int]]) 
         " JOIN versions AS v USING (artifact, version) WHERE l.chunk = chunks.id) WHERE id = ?",
         ((refs, chunk) for chunk, refs in lists),
     )
+
+
+# --- Garbage and leases ------------------------------------------------------------------------------------------
+
+
+def _note_garbage(connection: sqlite3.Connection, edit: edits.NoteGarbage) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO garbage VALUES (?, ?, ?, ?)",
+        ((bytes.fromhex(entry.chunk.id), entry.chunk.size_bytes, entry.since_ms, entry.kind) for entry in edit.entries),
+    )
+
+
+def _forget_garbage(connection: sqlite3.Connection, edit: edits.ForgetGarbage) -> None:
+    connection.executemany(
+        "DELETE FROM garbage WHERE chunk = ?", ((bytes.fromhex(chunk_id),) for chunk_id in edit.chunk_ids)
+    )
+
+
+def _promise_leases(connection: sqlite3.Connection, edit: edits.PromiseLeases) -> None:
+    connection.execute("UPDATE facts SET value = ? WHERE key = 'leases_until_ms'", (str(edit.until_ms),))
 
 
 # --- The rest ---------------------------------------------------------------------------------------------------
@@ -134,6 +160,9 @@ _CHANGES: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
     edits.UndeleteArtifact: _undelete,
     edits.PruneVersions: _prune,
     edits.PurgeArtifact: _purge,
+    edits.NoteGarbage: _note_garbage,
+    edits.ForgetGarbage: _forget_garbage,
+    edits.PromiseLeases: _promise_leases,
     edits.JoinNode: _join,
     edits.MoveNode: _move,
     edits.SetWish: _set_wish,

@@ -18,6 +18,7 @@ from core.errors import ReadOnly
 from core.model import ChunkKey, Version, Wish
 from core.namenode import edits
 from core.namenode.applying import change
+from core.namenode.garbage import Garbage
 from core.namenode.schema import TABLE_NAMES, connect
 
 IDS_PER_QUERY = 500
@@ -139,6 +140,11 @@ class Catalog:
         """Of the last NameNode that started on this catalog; 0 before the first."""
         return int(self._fact("epoch"))
 
+    @property
+    def leases_until_ms(self) -> int:
+        """No lease that was given is shown again after this."""
+        return int(self._fact("leases_until_ms"))
+
     def _fact(self, key: str) -> str:
         return str(self._value("SELECT value FROM facts WHERE key = ?", (key,)))
 
@@ -168,6 +174,14 @@ class Catalog:
         """Replicas wanted of a chunk; 0 if nothing counts it."""
         found = self._value("SELECT wanted FROM chunks WHERE id = ?", (bytes.fromhex(chunk_id),))
         return 0 if found is None else int(found)
+
+    def garbage(self) -> Iterator[Garbage]:
+        """Chunks that are noted as garbage, oldest first."""
+        rows = self._connection.execute(
+            "SELECT chunk, size_bytes, since_ms, kind FROM garbage ORDER BY since_ms, chunk"
+        )
+        for chunk, size_bytes, since_ms, kind in rows:
+            yield Garbage(ChunkKey(chunk.hex(), size_bytes), since_ms, kind)
 
     def totals(self) -> Totals:
         artifacts, versions, logical_bytes = self._connection.execute(
@@ -295,6 +309,8 @@ class Catalog:
             " JOIN versions AS v USING (artifact, version) GROUP BY l.chunk ORDER BY l.chunk"
         ).fetchall()
         assert counted == self._connection.execute("SELECT id, refs, wanted FROM chunks ORDER BY id").fetchall()
+        both = self._value("SELECT count(*) FROM garbage JOIN chunks ON id = chunk")
+        assert both == 0, "a chunk that is counted is noted as garbage"
         wrong = self._value(
             "SELECT count(*) FROM artifacts AS a WHERE (oldest, newest, newest - oldest + 1) IS NOT"
             " (SELECT min(version), max(version), count(*) FROM versions AS v WHERE v.artifact = a.artifact)"

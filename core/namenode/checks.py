@@ -18,6 +18,9 @@ def check_state(state: State) -> None:
         _check_chunk(state.redundancy, chunk)
     _check_totals(state.redundancy)
     state.healer.check()
+    state.redundancy.garbage.check(state.catalog.garbage())
+    assert state.leases.promised_until_ms == state.catalog.leases_until_ms
+    assert all(state.leases.over_ms(upload.lease) <= state.leases.promised_until_ms for upload in state.leases)
 
 
 def _check_members(state: State) -> None:
@@ -59,13 +62,16 @@ def _check_chunk(redundancy: Redundancy, chunk: Chunk) -> None:
     assert (chunk.id in redundancy.short) == (serving > 0 and lacking > 0)
     assert (chunk.id in redundancy.surplus) == (0 < chunk.wanted < counting)
     garbage = not chunk.wanted and not chunk.pins
-    assert (chunk.id in redundancy.unneeded) + (chunk.id in redundancy.condemned) == garbage
+    assert (redundancy.garbage.get(chunk.id) is not None) == garbage
     assert not garbage or chunk.replicas or chunk.copies
 
 
 def _check_totals(redundancy: Redundancy) -> None:
     counts = Counter(redundancy.unhealthy.values())
     assert all(redundancy.counts[health] == counts[health] for health in redundancy.counts)
-    garbage = [*redundancy.unneeded, *redundancy.condemned]
-    sizes = (redundancy.chunks[chunk_id].size_bytes * len(redundancy.chunks[chunk_id].replicas) for chunk_id in garbage)
-    assert redundancy.garbage_bytes == sum(sizes)
+    garbage_bytes = dict.fromkeys(redundancy.garbage_bytes, 0)
+    for chunk in redundancy.chunks.values():
+        entry = redundancy.garbage.get(chunk.id)
+        if entry is not None:
+            garbage_bytes[entry.kind] += chunk.size_bytes * len(chunk.replicas)
+    assert redundancy.garbage_bytes == garbage_bytes

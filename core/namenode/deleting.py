@@ -33,8 +33,7 @@ class Deleter:
         self._next_pass_ms = now_ms + PASS_MS
         self._trim_surplus()
         if garbage_too:
-            self._condemn(now_ms)
-            self._clear_condemned()
+            self._clear_condemned(now_ms)
 
     # --- Surplus ------------------------------------------------------------------------------------------------
 
@@ -64,22 +63,23 @@ class Deleter:
 
     # --- Garbage ------------------------------------------------------------------------------------------------
 
-    def _condemn(self, now_ms: int) -> None:
-        unneeded, condemned = self._redundancy.unneeded, self._redundancy.condemned
-        for chunk_id, since_ms in list(islice(unneeded.items(), LOOKED_AT_MAX)):
-            if now_ms - since_ms < self._config.garbage_grace_ms:
-                return
-            del unneeded[chunk_id]
-            condemned[chunk_id] = None
+    def _clear_condemned(self, now_ms: int) -> None:
+        garbage = self._redundancy.garbage
+        garbage.condemn(now_ms, LOOKED_AT_MAX)
+        all_reported = all(member.session.reported for member in self._members)
+        for chunk_id, entry in list(islice(garbage.condemned.items(), LOOKED_AT_MAX)):
+            chunk = self._redundancy.chunks.get(chunk_id)
+            if chunk is not None:
+                self._delete_everywhere(chunk)
+                garbage.condemned[chunk_id] = garbage.condemned.pop(chunk_id)
+            elif all_reported or now_ms - entry.since_ms > self._config.unknown_grace_ms:
+                # On no node; one that was away for that long and still has it begins a new time of grace.
+                garbage.discard(chunk_id)
 
-    def _clear_condemned(self) -> None:
-        condemned = self._redundancy.condemned
-        for chunk_id in list(islice(condemned, LOOKED_AT_MAX)):
-            chunk = self._redundancy.chunks[chunk_id]
-            for node_id in self._redundancy.holders(chunk):
-                if self._is_certain(chunk, self._members[node_id]):
-                    self._redundancy.order_delete(node_id, chunk_id)
-            condemned[chunk_id] = condemned.pop(chunk_id)
+    def _delete_everywhere(self, chunk: Chunk) -> None:
+        for node_id in self._redundancy.holders(chunk):
+            if self._is_certain(chunk, self._members[node_id]):
+                self._redundancy.order_delete(node_id, chunk.id)
 
 
 def _fullness(member: Member) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.model import ChunkKey, Version, Wish
+from core.namenode.garbage import Garbage
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,43 @@ class UndeleteArtifact:
 
 @dataclass(frozen=True)
 class PruneVersions:
-    """The versions of an artifact before `oldest` are gone for good; their chunks are counted down."""
+    """The versions of an artifact before `oldest` are gone for good; their chunks are counted down.
+
+    Chunks that nothing counts any more are garbage since `time_ms`.
+    """
 
     artifact: int
     oldest: int
+    time_ms: int
 
 
 @dataclass(frozen=True)
 class PurgeArtifact:
-    """An artifact leaves the trash for good; its chunks are counted down."""
+    """An artifact leaves the trash for good; its chunks are counted down, as when versions are pruned."""
 
     artifact: int
+    time_ms: int
+
+
+@dataclass(frozen=True)
+class NoteGarbage:
+    """These chunks, which no version counts, are garbage."""
+
+    entries: tuple[Garbage, ...]
+
+
+@dataclass(frozen=True)
+class ForgetGarbage:
+    """These chunks are gone, or needed again."""
+
+    chunk_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PromiseLeases:
+    """No lease given by this NameNode or an earlier one is shown again after this time; 0: none at all."""
+
+    until_ms: int
 
 
 @dataclass(frozen=True)
@@ -103,4 +130,15 @@ class ForgetOperations:
 
 
 ClientEdit = PublishVersion | DeleteArtifact | UndeleteArtifact | SetWish
-Edit = ClientEdit | StartEpoch | PruneVersions | PurgeArtifact | JoinNode | MoveNode | ForgetOperations
+Edit = (
+    ClientEdit
+    | StartEpoch
+    | PruneVersions
+    | PurgeArtifact
+    | NoteGarbage
+    | ForgetGarbage
+    | PromiseLeases
+    | JoinNode
+    | MoveNode
+    | ForgetOperations
+)

@@ -7,6 +7,10 @@ from core.model import ChunkKey
 from core.namenode import edits
 from core.namenode.state import State
 
+GARBAGE_BATCH = 5_000
+"""Chunks of garbage that one edit notes or forgets."""
+LEASES_IDLE_MS = 30_000
+"""Without an open lease for this long, the catalog is told that none is left."""
 HOUSEKEEPING_MS = 10_000
 """The catalog is looked through this often, and again at the next call while there is something to do."""
 
@@ -25,6 +29,8 @@ class Housekeeping:
         self._next_ms = state.now_ms + HOUSEKEEPING_MS
         try:
             more = self._empty_trash() or self._prune()
+            more = self._write_garbage() or more
+            self._end_promise()
             self._forget_operations()
             self._read_only_told = False
         except ReadOnly as error:
@@ -43,7 +49,7 @@ class Housekeeping:
         if artifact is None:
             return False
         keys = catalog.chunks_of(artifact)
-        catalog.apply(edits.PurgeArtifact(artifact))
+        catalog.apply(edits.PurgeArtifact(artifact, self._state.now_ms))
         self._counted_down(keys)
         return True
 
@@ -55,13 +61,36 @@ class Housekeeping:
             return False
         artifact, kept = found
         keys = catalog.chunks_of(artifact, before=kept.oldest + 1)
-        catalog.apply(edits.PruneVersions(artifact, kept.oldest + 1))
+        catalog.apply(edits.PruneVersions(artifact, kept.oldest + 1, self._state.now_ms))
         self._counted_down(keys)
         return True
 
     def _counted_down(self, keys: list[ChunkKey]) -> None:
-        for key in keys:
-            self._state.redundancy.need(key, self._state.catalog.wanted(key.id))
+        catalog, redundancy = self._state.catalog, self._state.redundancy
+        wanted = {key: catalog.wanted(key.id) for key in keys}
+        for key, replicas in wanted.items():
+            redundancy.need(key, replicas)
+        redundancy.garbage.counted_down(key.id for key, replicas in wanted.items() if not replicas)
+
+    def _write_garbage(self) -> bool:
+        """Let the catalog know what has become garbage, and what is none any more."""
+        catalog, garbage = self._state.catalog, self._state.redundancy.garbage
+        notes, forgotten = garbage.unwritten(GARBAGE_BATCH)
+        if notes:
+            catalog.apply(edits.NoteGarbage(notes))
+            garbage.written(entry.chunk.id for entry in notes)
+        if forgotten:
+            catalog.apply(edits.ForgetGarbage(forgotten))
+            garbage.written(forgotten)
+        return len(notes) + len(forgotten) == GARBAGE_BATCH
+
+    def _end_promise(self) -> None:
+        """When all uploads have ended, a NameNode that starts after this one need not wait for any."""
+        leases, now_ms = self._state.leases, self._state.now_ms
+        idle = not len(leases) and now_ms - leases.used_ms >= LEASES_IDLE_MS
+        if idle and leases.promised_until_ms > now_ms and not leases.holds_unseen_chunks(now_ms):
+            self._state.catalog.apply(edits.PromiseLeases(0))
+            leases.promised_until_ms = 0
 
     def _forget_operations(self) -> None:
         catalog = self._state.catalog

@@ -20,8 +20,13 @@ class Upload:
 
 
 class Leases:
-    def __init__(self, lease_ms: int) -> None:
+    def __init__(self, lease_ms: int, promised_until_ms: int) -> None:
         self._lease_ms = lease_ms
+        self._former_until_ms = promised_until_ms
+        self.promised_until_ms = promised_until_ms
+        """As the catalog has it: no lease that was given is shown again after this."""
+        self.used_ms = 0
+        """When a lease was given or renewed last."""
         self._uploads: dict[str, Upload] = {}
         """Least recently renewed first."""
 
@@ -44,8 +49,12 @@ class Leases:
     def close(self, lease_id: str) -> Upload | None:
         return self._uploads.pop(lease_id, None)
 
+    def over_ms(self, lease: Lease) -> int:
+        """When the lease ends unless it is renewed."""
+        return lease.renewed_ms + self._lease_ms
+
     def is_over(self, lease: Lease, now_ms: int) -> bool:
-        return now_ms - lease.renewed_ms > self._lease_ms
+        return now_ms > self.over_ms(lease)
 
     def expired(self, now_ms: int) -> list[str]:
         over = []
@@ -55,5 +64,16 @@ class Leases:
             over.append(upload.lease.id)
         return over
 
-    def holds_unseen_chunks(self) -> bool:
-        return any(upload.adopted for upload in self)
+    def holds_unseen_chunks(self, now_ms: int) -> bool:
+        """Whether an upload that began with an earlier NameNode holds chunks, or may yet come to hold them."""
+        return now_ms <= self._former_until_ms or any(upload.adopted for upload in self)
+
+    def __len__(self) -> int:
+        return len(self._uploads)
+
+    def promise_needed(self, now_ms: int) -> int | None:
+        """What to promise before a lease is given or renewed now, if the last promise does not reach: far enough that
+        the next one is half a lease away."""
+        if now_ms + self._lease_ms <= self.promised_until_ms:
+            return None
+        return now_ms + self._lease_ms + self._lease_ms // 2

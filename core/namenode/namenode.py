@@ -39,6 +39,7 @@ from core.namenode.catalog import Catalog
 from core.namenode.checks import check_state
 from core.namenode.deleting import Deleter
 from core.namenode.events import EventLog
+from core.namenode.garbage import GarbageBook
 from core.namenode.healing import Healer
 from core.namenode.leases import Leases
 from core.namenode.lookup import live_artifact, node_meant
@@ -63,7 +64,7 @@ class NameNode:
         epoch = catalog.epoch + 1
         catalog.apply(edits.StartEpoch(epoch))
         members = Membership(catalog.nodes(), config, now_ms)
-        redundancy = Redundancy(now_ms)
+        redundancy = Redundancy(now_ms, GarbageBook(config))
         self._state = State(
             catalog=catalog,
             config=config,
@@ -77,7 +78,7 @@ class NameNode:
             redundancy=redundancy,
             healer=Healer(members, redundancy, config, rng),
             deleter=Deleter(members, redundancy, config),
-            leases=Leases(config.lease_ms),
+            leases=Leases(config.lease_ms, catalog.leases_until_ms),
             events=EventLog(epoch, config.events_max),
         )
         self._ahead_ms = 0
@@ -92,6 +93,7 @@ class NameNode:
         state = self._state
         for need in state.catalog.needs():
             state.redundancy.need(need.chunk, need.wanted)
+        state.redundancy.garbage.load(state.catalog.garbage(), state.now_ms)
         for member in state.members:
             state.sync_role(member)
         state.events.record(state.now_ms, "info", f"NameNode started, epoch {state.epoch}")

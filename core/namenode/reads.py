@@ -253,7 +253,7 @@ class Reads:
             healing=len(state.healer),
             healing_waits=self.healing_waits(),
             corrupt=sum(member.corrupt for member in members),
-            garbage_bytes=redundancy.garbage_bytes,
+            garbage_bytes=sum(redundancy.garbage_bytes.values()),
             trash=totals.trash,
             safe_mode=state.safe_mode,
             epoch=state.epoch,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.model import ChunkKey, Health, inventory_token
+from core.namenode.garbage import GarbageBook, GarbageKind
 from core.namenode.membership import Role
 from core.namenode.shortqueue import ShortQueue
 
@@ -25,7 +26,7 @@ CLAIM_MS = 60_000
 class Chunk:
     """A chunk that is needed, or that some node still holds."""
 
-    __slots__ = ("copies", "id", "pins", "replicas", "size_bytes", "wanted")
+    __slots__ = ("copies", "id", "known", "pins", "replicas", "size_bytes", "wanted")
 
     def __init__(self, chunk_id: str, size_bytes: int) -> None:
         self.id = chunk_id
@@ -34,6 +35,8 @@ class Chunk:
         """Replicas the catalog wants; 0 if no version counts it."""
         self.pins = 0
         """Leases that hold it."""
+        self.known = False
+        """A version or a lease has needed it since the NameNode started."""
         self.replicas: dict[str, ReplicaState] = {}
         self.copies: dict[str, None] = {}
         """Nodes that have been told to pull a replica."""
@@ -65,8 +68,9 @@ def health_of(wanted: int, counting: int, serving: int) -> Health:
 
 
 class Redundancy:
-    def __init__(self, now_ms: int) -> None:
+    def __init__(self, now_ms: int, garbage: GarbageBook) -> None:
         self.now_ms = now_ms
+        self.garbage = garbage
         self.chunks: dict[str, Chunk] = {}
         self.inventories: dict[str, Inventory] = {}
         self.unhealthy: dict[str, Health] = {}
@@ -79,16 +83,12 @@ class Redundancy:
         self.short = ShortQueue()
         self.surplus: dict[str, None] = {}
         """Chunks with more counting replicas than wanted."""
-        self.unneeded: dict[str, int] = {}
-        """Garbage in its time of grace: since when nobody needs it, oldest first."""
-        self.condemned: dict[str, None] = {}
-        """Garbage to be deleted wherever it is."""
         self._claims: dict[tuple[str, str], int] = {}
         """Node and chunk of each claim, and when it was made, oldest first."""
         self._distrusted: dict[str, dict[str, None]] = {}
         """For a pinned chunk, the nodes that lost it since: a claim for them would be outdated."""
-        self._garbage_bytes: dict[str, int] = {}
-        self.garbage_bytes = 0
+        self._garbage_bytes: dict[str, tuple[int, GarbageKind]] = {}
+        self.garbage_bytes: dict[GarbageKind, int] = {"counted_down": 0, "unknown": 0}
 
     # --- Who needs a chunk ------------------------------------------------------------------------------------
 
@@ -97,12 +97,14 @@ class Redundancy:
         chunk = self._chunk(key)
         self.counted += (wanted > 0) - (chunk.wanted > 0)
         chunk.wanted = wanted
+        chunk.known = True
         self._update(chunk)
 
     def pin(self, key: ChunkKey) -> None:
         """An upload holds the chunk: it is not to be deleted, stored or not."""
         chunk = self._chunk(key)
         chunk.pins += 1
+        chunk.known = True
         self._recall_deletes(chunk)
         self._update(chunk)
 
@@ -296,16 +298,20 @@ class Redundancy:
             self.unhealthy[chunk_id] = health
 
     def _set_garbage(self, chunk: Chunk) -> None:
-        garbage = not chunk.wanted and not chunk.pins
-        size_bytes = chunk.size_bytes * len(chunk.replicas) if garbage else 0
-        self.garbage_bytes += size_bytes - self._garbage_bytes.pop(chunk.id, 0)
-        if size_bytes:
-            self._garbage_bytes[chunk.id] = size_bytes
-        if garbage and (chunk.replicas or chunk.copies):
-            if chunk.id not in self.condemned:
-                self.unneeded.setdefault(chunk.id, self.now_ms)
+        before_bytes, kind = self._garbage_bytes.pop(chunk.id, (0, "unknown"))
+        self.garbage_bytes[kind] -= before_bytes
+        if chunk.wanted or chunk.pins:
+            self.garbage.discard(chunk.id)
             return
-        self.unneeded.pop(chunk.id, None)
-        self.condemned.pop(chunk.id, None)
-        if garbage:
+        entry = self.garbage.add(chunk.key, self.now_ms, "counted_down" if chunk.known else "unknown")
+        size_bytes = chunk.size_bytes * len(chunk.replicas)
+        if size_bytes:
+            self._garbage_bytes[chunk.id] = (size_bytes, entry.kind)
+            self.garbage_bytes[entry.kind] += size_bytes
+        elif not chunk.replicas and not chunk.copies:
             del self.chunks[chunk.id]
+
+    @property
+    def garbage_chunks(self) -> int:
+        """Chunks of garbage that are known to be on some node."""
+        return len(self._garbage_bytes)

@@ -13,7 +13,8 @@ from core.errors import DirectoryFailure
 FORMAT_VERSION = 1
 
 TABLES = """
--- Facts about the catalog itself: its format version, the cluster's id, the epoch of the last NameNode.
+-- Facts about the catalog itself: its format version, the cluster's id, the epoch of the last NameNode, and until when
+-- leases that were given may come back.
 CREATE TABLE facts (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -66,6 +67,14 @@ CREATE TABLE chunk_lists (
 ) WITHOUT ROWID;
 CREATE INDEX chunk_users ON chunk_lists (chunk);
 
+-- Chunks that some storage node may hold and no version counts: since when, and whether one did before (`kind`).
+CREATE TABLE garbage (
+    chunk BLOB PRIMARY KEY,
+    size_bytes INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL,
+    kind TEXT NOT NULL
+) WITHOUT ROWID;
+
 -- Storage nodes that ever joined, and what the operator wants of each.
 CREATE TABLE nodes (
     node_id TEXT PRIMARY KEY,
@@ -84,7 +93,7 @@ CREATE TABLE operations (
 CREATE INDEX operations_by_age ON operations (time_ms);
 """
 
-TABLE_NAMES = ("facts", "artifacts", "versions", "chunks", "chunk_lists", "nodes", "operations")
+TABLE_NAMES = ("facts", "artifacts", "versions", "chunks", "chunk_lists", "garbage", "nodes", "operations")
 
 
 def connect(directory: Path, new_cluster_id: str) -> sqlite3.Connection:
@@ -112,8 +121,9 @@ def _prepare(connection: sqlite3.Connection, path: Path, new_cluster_id: str) ->
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
         for statement in TABLES.split(";"):
             connection.execute(statement)
-        facts = (("format_version", str(FORMAT_VERSION)), ("cluster_id", new_cluster_id), ("epoch", "0"))
-        connection.executemany("INSERT INTO facts VALUES (?, ?)", facts)
+        facts = {"format_version": FORMAT_VERSION, "cluster_id": new_cluster_id, "epoch": 0, "leases_until_ms": 0}
+        rows = [(key, str(value)) for key, value in facts.items()]
+        connection.executemany("INSERT INTO facts VALUES (?, ?)", rows)
     row = connection.execute("SELECT value FROM facts WHERE key = 'format_version'").fetchone()
     connection.execute("COMMIT")
     if row is None or row[0] != str(FORMAT_VERSION):

@@ -70,13 +70,7 @@ class Upkeep:
         if not waits:
             state.healer.schedule(now_ms)
         self._tell_of_healing(waits)
-        state.deleter.order(now_ms, garbage_too=not self._uploads_may_hold_more())
-
-    def _uploads_may_hold_more(self) -> bool:
-        """An upload that began with an earlier NameNode holds chunks this one was never told of."""
-        state = self._state
-        some_may_come_back = state.epoch > 1 and state.now_ms - state.started_ms <= state.config.lease_ms
-        return some_may_come_back or state.leases.holds_unseen_chunks()
+        state.deleter.order(now_ms, garbage_too=not state.leases.holds_unseen_chunks(now_ms))
 
     def _tell_of_healing(self, waits: str) -> None:
         state = self._state

@@ -58,7 +58,11 @@ class Uploads:
 
     def begin(self, request: BeginRequest) -> Lease:
         upload = self._state.leases.get(request.id)
-        return upload.lease if upload else self._state.leases.open(admit(self._state, request)).lease
+        if upload is None:
+            lease = admit(self._state, request)
+            self._promise()
+            upload = self._state.leases.open(lease)
+        return upload.lease
 
     # --- Leases -------------------------------------------------------------------------------------------------
 
@@ -73,9 +77,20 @@ class Uploads:
                     f" {seconds(state.config.lease_ms)} or has ended; start it again.",
                     name=lease.name,
                 )
+            self._promise()
             upload = state.leases.open(lease, adopted=True)
+        self._promise()
         state.leases.renew(lease.id, state.now_ms)
         return upload
+
+    def _promise(self) -> None:
+        """Before a lease is given or renewed: a NameNode that starts after this one must know of it."""
+        leases, now_ms = self._state.leases, self._state.now_ms
+        leases.used_ms = now_ms
+        until_ms = leases.promise_needed(now_ms)
+        if until_ms is not None:
+            self._state.catalog.apply(edits.PromiseLeases(until_ms))
+            leases.promised_until_ms = until_ms
 
     def release(self, lease_id: str) -> None:
         """End a lease, committed, abandoned or expired; what it pinned is let go."""

@@ -14,6 +14,7 @@ from core.errors import DirectoryFailure, ReadOnly
 from core.model import ChunkKey, Version
 from core.namenode import edits
 from core.namenode.catalog import Catalog, Kept, KnownNode
+from core.namenode.garbage import Garbage
 from tests.unit.namenode.driver import key_of
 
 
@@ -179,7 +180,7 @@ def test_references_are_counted_through_update_delete_and_purge(catalog: Catalog
     assert wanted(catalog) == {shared.id: 5, first.id: 2, second.id: 5}, "the trash still counts"
     catalog.check()
     assert set(catalog.chunks_of(1)) == {shared, first, second}
-    catalog.apply(edits.PurgeArtifact(1))
+    catalog.apply(edits.PurgeArtifact(1, 5000))
     assert wanted(catalog) == {shared.id: 3}
     assert catalog.wanted(first.id) == 0
     assert catalog.totals().trash == 0
@@ -192,13 +193,26 @@ def test_old_versions_are_pruned_and_their_chunks_counted_down(catalog: Catalog)
     assert catalog.prunable() is None
     catalog.apply(publish("op-3", 1, "a", 3, (shared, third), keep_versions=2))
     assert catalog.prunable() == (1, Kept(1, 3, 2))
-    catalog.apply(edits.PruneVersions(1, 2))
+    catalog.apply(edits.PruneVersions(1, 2, 5000))
     catalog.check()
     assert catalog.prunable() is None
     assert [version.version for version in catalog.history(1)] == [3, 2]
     assert wanted(catalog) == {shared.id: 3, second.id: 3, third.id: 3}
     assert catalog.version(1, 1) is None
     assert catalog.chunk_list(1, 1) == []
+
+
+def test_what_nothing_counts_is_garbage_until_something_does(catalog: Catalog) -> None:
+    shared, first, stray = chunks(b"shared", b"first", b"stray")
+    catalog.apply(publish("op-1", 1, "a", 1, (shared, first)))
+    catalog.apply(publish("op-2", 2, "b", 1, (shared,)))
+    catalog.apply(edits.NoteGarbage((Garbage(stray, 6000, "unknown"),)))
+    catalog.apply(edits.PurgeArtifact(1, 5000))
+    assert list(catalog.garbage()) == [Garbage(first, 5000, "counted_down"), Garbage(stray, 6000, "unknown")]
+    catalog.apply(publish("op-3", 3, "c", 1, (stray,)))
+    assert list(catalog.garbage()) == [Garbage(first, 5000, "counted_down")]
+    catalog.apply(edits.ForgetGarbage((first.id,)))
+    assert list(catalog.garbage()) == []
 
 
 def test_a_name_is_free_after_a_delete_and_comes_back_with_undelete(catalog: Catalog) -> None:
@@ -276,14 +290,18 @@ def random_edits(seed: int) -> Iterator[edits.Edit]:
             keep = rng.randrange(3)
             yield publish(operation, number, f"name-{number}", live[number], keys, rng.randint(1, 4), keep)
             if keep and rng.random() < 0.7:
-                yield edits.PruneVersions(number, max(1, live[number] - keep + 1))
+                yield edits.PruneVersions(number, max(1, live[number] - keep + 1), step)
         elif dice < 0.85:
             number = rng.choice(sorted(live))
             result = Version(f"name-{number}", live.pop(number), 0, 0, 4, 3, "digest", 0)
             trash.append(number)
             yield edits.DeleteArtifact(operation, number, step, result)
+        elif dice < 0.9:
+            yield edits.NoteGarbage(tuple(Garbage(key_of(bytes([99, step, n])), step, "unknown") for n in range(3)))
+            yield edits.ForgetGarbage((key_of(bytes([99, step, 1])).id,))
+            yield edits.PromiseLeases(step)
         elif trash:
-            yield edits.PurgeArtifact(trash.pop(0))
+            yield edits.PurgeArtifact(trash.pop(0), step)
         else:
             yield edits.ForgetOperations(1002)
 

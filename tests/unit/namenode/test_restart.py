@@ -112,15 +112,3 @@ def test_a_pause_of_the_namenode_itself_is_not_held_against_the_nodes(driver: Dr
     driver.run(7_000)
     assert driver.namenode.status(driver.now_ms).nodes["down"] == 1
     assert not any("sn-02 is down" in text for text in driver.texts())
-
-
-def test_garbage_waits_for_uploads_of_the_former_namenode(make_driver: MakeDriver) -> None:
-    driver = make_driver(garbage_grace_ms=1_000, lease_ms=30_000)
-    lease = driver.begin("a", TEXT)
-    driver.send(lease, TEXT)
-    driver.run(2_000)
-    driver.restart_namenode()
-    driver.run(29_000)
-    assert all(node.chunks for node in driver.nodes.values())
-    driver.run(10_000)
-    assert not any(node.chunks for node in driver.nodes.values())

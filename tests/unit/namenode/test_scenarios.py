@@ -18,6 +18,7 @@ CONFIG = Config(
     chunk_size_bytes=4,
     lease_ms=60_000,
     garbage_grace_ms=15_000,
+    unknown_grace_ms=40_000,
     trash_retention_ms=30_000,
     copy_timeout_ms=10_000,
     mass_failure_hold_ms=20_000,

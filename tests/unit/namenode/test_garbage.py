@@ -1,0 +1,224 @@
+"""Garbage: its time of grace passes over restarts, strangers get a longer one, and uploads hold what they may need."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.errors import LeaseExpired
+from core.model import DeleteChunk
+from core.namenode import edits
+from tests.unit.namenode.conftest import MakeDriver
+from tests.unit.namenode.driver import Driver, key_of
+
+TEXT = b"one two three four five!"
+STRAY = key_of(b"stray")
+
+
+def held(driver: Driver) -> set[str]:
+    return {chunk_id for node in driver.nodes.values() for chunk_id in node.chunks}
+
+
+def kinds(driver: Driver) -> dict[str, str]:
+    return {entry.chunk.id: entry.kind for entry in driver.catalog.garbage()}
+
+
+# --- Grace ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_time_of_grace_passes_over_restarts_of_the_namenode(make_driver: MakeDriver) -> None:
+    driver = make_driver(trash_retention_ms=10_000, garbage_grace_ms=120_000)
+    driver.put("a", TEXT)
+    driver.namenode.delete(driver.now_ms, "delete", "a")
+    driver.run(60_000)
+    assert set(kinds(driver).values()) == {"counted_down"}
+    for _ in range(5):
+        driver.restart_namenode()
+        driver.run(20_000)
+    assert held(driver) == set()
+    assert kinds(driver) == {}
+
+
+def test_the_time_of_grace_passes_while_nothing_runs(make_driver: MakeDriver) -> None:
+    driver = make_driver(trash_retention_ms=10_000)
+    driver.put("a", TEXT)
+    driver.namenode.delete(driver.now_ms, "delete", "a")
+    driver.run(60_000)
+    driver.now_ms += 3_600_000
+    driver.restart_namenode()
+    driver.run(15_000)
+    assert held(driver) == set()
+
+
+def test_the_catalog_knows_of_counted_down_chunks_as_soon_as_they_are(make_driver: MakeDriver) -> None:
+    driver = make_driver(trash_retention_ms=10_000)
+    driver.put("a", TEXT)
+    driver.namenode.delete(driver.now_ms, "delete", "a")
+    while driver.catalog.totals().trash:
+        driver.run(1_000)
+    assert set(kinds(driver)) == held(driver)
+
+
+def test_a_chunk_that_nobody_knows_of_is_kept_for_a_day(driver: Driver) -> None:
+    driver.put("a", TEXT)
+    driver[1].store(STRAY)
+    driver.run(30 * 60_000, step_ms=2_000)
+    assert STRAY.id in driver[1].chunks, "the grace of what was counted once is over"
+    assert kinds(driver) == {STRAY.id: "unknown"}
+    driver.now_ms += 23 * 3_600_000
+    driver.restart_namenode()
+    driver.run(30_000)
+    assert STRAY.id in driver[1].chunks
+    driver.now_ms += 3_600_000
+    driver.restart_namenode()
+    driver.run(30_000)
+    assert STRAY.id not in driver[1].chunks
+    assert kinds(driver) == {}
+    assert driver.replicas("a") == [3] * 6
+
+
+def test_an_upload_takes_an_unknown_chunk_into_service(make_driver: MakeDriver) -> None:
+    driver = make_driver(garbage_grace_ms=5_000, unknown_grace_ms=60_000)
+    for number in (1, 2, 3):
+        driver[number].store(key_of(b"data"))
+    driver.run(30_000)
+    driver.put("a", b"data")
+    driver.run(120_000)
+    assert driver.replicas("a") == [3]
+    assert kinds(driver) == {}
+
+
+def test_the_chunks_of_an_abandoned_upload_are_known_although_reported_later(make_driver: MakeDriver) -> None:
+    driver = make_driver(garbage_grace_ms=20_000)
+    lease = driver.begin("a", TEXT)
+    driver.send(lease, TEXT)
+    driver.namenode.abandon(driver.now_ms, lease)
+    driver.run(12_000)
+    assert set(kinds(driver).values()) == {"counted_down"}
+    driver.run(20_000)
+    assert held(driver) == set()
+    assert kinds(driver) == {}
+
+
+def test_an_upload_that_stored_nothing_leaves_nothing_behind(make_driver: MakeDriver) -> None:
+    driver = make_driver(garbage_grace_ms=20_000)
+    lease = driver.begin("a", TEXT)
+    driver.namenode.allocate(driver.now_ms, lease, [key_of(TEXT[:4])], [])
+    driver.namenode.abandon(driver.now_ms, lease)
+    driver.run(50_000)
+    assert kinds(driver) == {}
+
+
+def test_an_upload_that_wants_garbage_again_starts_its_grace_anew(make_driver: MakeDriver) -> None:
+    driver = make_driver(garbage_grace_ms=30_000)
+    driver.put("a", b"data", keep_versions=1)
+    driver.put("a", b"new!", "update")
+    driver.run(25_000)
+    lease = driver.begin("b", b"data")
+    driver.namenode.allocate(driver.now_ms, lease, [key_of(b"data")], [])
+    driver.namenode.abandon(driver.now_ms, lease)
+    driver.run(25_000)
+    assert len(driver.holders(key_of(b"data").id)) == 3
+    driver.run(25_000)
+    assert driver.holders(key_of(b"data").id) == []
+
+
+def test_garbage_on_a_node_that_was_away_goes_when_it_is_back(make_driver: MakeDriver) -> None:
+    driver = make_driver(trash_retention_ms=10_000, garbage_grace_ms=20_000, unknown_grace_ms=400_000)
+    driver.put("a", TEXT, replication=4)
+    driver.run(2_000)
+    driver[4].kill()
+    driver.run(15_000)
+    driver.namenode.delete(driver.now_ms, "delete", "a")
+    driver.run(60_000)
+    driver.restart_namenode()
+    driver.run(60_000)
+    assert [len(node.chunks) for node in driver.nodes.values()] == [0, 0, 0, 6]
+    driver[4].start()
+    driver.run(10_000)
+    assert held(driver) == set()
+
+
+def test_garbage_of_a_node_that_never_returns_is_forgotten(make_driver: MakeDriver) -> None:
+    driver = make_driver(trash_retention_ms=10_000, garbage_grace_ms=20_000, unknown_grace_ms=200_000)
+    driver.put("a", TEXT, replication=4)
+    driver.run(2_000)
+    driver[4].kill()
+    driver.run(15_000)
+    driver.namenode.delete(driver.now_ms, "delete", "a")
+    driver.run(40_000)
+    driver.restart_namenode()
+    driver.run(100_000)
+    assert kinds(driver)
+    driver.run(150_000)
+    assert kinds(driver) == {}
+
+
+def test_a_clock_that_stepped_back_does_not_keep_garbage_for_ever(make_driver: MakeDriver) -> None:
+    driver = make_driver(trash_retention_ms=10_000, garbage_grace_ms=60_000)
+    driver.put("a", TEXT)
+    driver.namenode.delete(driver.now_ms, "delete", "a")
+    driver.run(60_000)
+    driver.now_ms -= 30 * 24 * 3_600_000
+    driver.restart_namenode()
+    driver.run(90_000)
+    assert held(driver) == set()
+
+
+# --- Leases of an earlier NameNode -----------------------------------------------------------------------------------
+
+
+def test_garbage_waits_for_uploads_of_the_former_namenode(make_driver: MakeDriver) -> None:
+    driver = make_driver(garbage_grace_ms=1_000, unknown_grace_ms=1_000, lease_ms=30_000)
+    lease = driver.begin("a", TEXT)
+    driver.send(lease, TEXT)
+    driver.run(2_000)
+    driver.restart_namenode()
+    driver.run(29_000)
+    assert held(driver)
+    driver.run(25_000)
+    assert held(driver) == set()
+
+
+def test_nothing_is_waited_for_when_all_uploads_had_ended(make_driver: MakeDriver) -> None:
+    driver = make_driver(garbage_grace_ms=1_000, trash_retention_ms=1_000)
+    driver.put("a", TEXT)
+    driver.namenode.delete(driver.now_ms, "delete", "a")
+    driver.ignored = (DeleteChunk,)
+    driver.run(60_000)
+    driver.ignored = ()
+    assert held(driver)
+    driver.restart_namenode()
+    driver.run(10_000)
+    assert held(driver) == set()
+
+
+def test_a_promise_reaches_as_far_as_every_lease_and_is_rarely_renewed(driver: Driver) -> None:
+    promises: list[int] = []
+    apply = driver.catalog.apply
+
+    def spy(edit: edits.Edit) -> None:
+        if isinstance(edit, edits.PromiseLeases):
+            promises.append(edit.until_ms)
+        apply(edit)
+
+    driver.catalog.apply = spy  # type: ignore[method-assign]
+    lease = driver.begin("a", TEXT)
+    for _ in range(40):
+        driver.now_ms += 5 * 60_000 - 1_000
+        driver.run(1_000)
+        lease = driver.namenode.allocate(driver.now_ms, lease, [key_of(b"data")], []).lease
+        assert driver.catalog.leases_until_ms >= lease.renewed_ms + driver.config.lease_ms
+    assert len(promises) == 6, "200 minutes, and each reaches half an hour beyond the lease"
+    driver.run(3_000)
+    driver.namenode.abandon(driver.now_ms, lease)
+    driver.run(60_000)
+    assert driver.catalog.leases_until_ms == 0
+
+
+def test_a_lease_that_returns_after_its_time_is_refused(make_driver: MakeDriver) -> None:
+    driver = make_driver(lease_ms=30_000)
+    lease = driver.begin("a", TEXT)
+    driver.restart_namenode()
+    driver.run(31_000)
+    with pytest.raises(LeaseExpired):
+        driver.namenode.allocate(driver.now_ms, lease, [key_of(b"data")], [])
