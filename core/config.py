@@ -61,6 +61,11 @@ class Config:
     to nothing is noticed soon."""
     copies_in_flight_max: int = 4096
     """Replica copies under way in the whole cluster."""
+    healing_bytes_per_s_max: int = 400 * MIB
+    """Copies ordered from one storage node, less what clients move on it: the pace of one good disk. Chunks with one
+    replica left get all of it. 0 means no cap."""
+    healing_bytes_per_s_min: int = 20 * MIB
+    """However much clients move, healing gets this much on each node, so that it ends."""
     copy_timeout_ms: int = 60 * SECOND_MS
     """A copy that was ordered and not confirmed for this long is ordered anew, perhaps elsewhere."""
     deletes_per_heartbeat_max: int = 500
@@ -122,6 +127,11 @@ class Config:
             ("keep_versions", 0 <= self.keep_versions <= self.keep_versions_max),
             ("suspect_after_ms", self.heartbeat_interval_ms < self.suspect_after_ms < self.down_after_ms),
             ("mass_failure_share", 0 < self.mass_failure_share <= 1),
+            ("healing_bytes_per_s_max", self.healing_bytes_per_s_max >= 0),
+            (
+                "healing_bytes_per_s_min",
+                0 <= self.healing_bytes_per_s_min <= self.healing_bytes_per_s_max or not self.healing_bytes_per_s_max,
+            ),
             ("disk_warn_share", 0 < self.disk_warn_share <= self.disk_no_new_share),
             ("disk_no_new_share", self.disk_no_new_share <= 1),
             ("lease_ms", self.store_timeout_ms < self.lease_ms),

@@ -178,6 +178,12 @@ class ClusterStatus:
     """Replica copies ordered and not yet confirmed."""
     healing_waits: str
     """Why healing waits, as a sentence; empty when it does not."""
+    healing_bytes: int
+    """Bytes of replicas still to be copied, those under way included."""
+    healing_bytes_per_s: int
+    """Bytes of replicas copied per second, lately."""
+    healing_eta_ms: int | None
+    """When healing will be done at that speed, in milliseconds from now; None while that is not known."""
     corrupt: int
     """Replicas quarantined since the NameNode started."""
     garbage_bytes: int
@@ -387,6 +393,8 @@ class Heartbeat:
     read_bytes: int = 0
     """Read from this node since its process started."""
     written_bytes: int = 0
+    copied_bytes: int = 0
+    """The part of written_bytes that was pulled from other nodes."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rich.text import Text
 from core.model import Artifact, ArtifactInfo, ClusterStatus, Event, NodeDetail, NodeInfo, Version
 from core.verbs import Kind, Result
 from tui.text import age, beat, count, duration, rate, safe, safe_lines, share, size, wall_time
-from tui.words import drain_progress
+from tui.words import drain_progress, healing_progress
 
 _STYLES = {
     "ok": "green",
@@ -112,7 +112,7 @@ def _status(status: ClusterStatus, _: int) -> RenderableType:
             f"({share(status.stored_bytes, status.capacity_bytes)})",
             "short of copies": f"{count(status.under_replicated)}, {count(status.at_risk)} of them at risk",
             "missing": count(status.missing),
-            "healing": f"{count(status.healing)} copies on their way"
+            "healing": f"{count(status.healing)} copies on their way{healing_progress(status)}"
             + (f"; waits: {status.healing_waits}" if status.healing_waits else ""),
             "corrupt": count(status.corrupt),
             "trash": f"{count(status.trash)} artifacts",

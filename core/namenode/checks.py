@@ -75,3 +75,8 @@ def _check_totals(redundancy: Redundancy) -> None:
         if entry is not None:
             garbage_bytes[entry.kind] += chunk.size_bytes * len(chunk.replicas)
     assert redundancy.garbage_bytes == garbage_bytes
+    lacking_bytes = 0
+    for chunk in redundancy.chunks.values():
+        lacking = chunk.wanted - len(redundancy.holders(chunk, ("counts",))) - len(chunk.copies)
+        lacking_bytes += chunk.size_bytes * max(0, lacking) if redundancy.holders(chunk) else 0
+    assert redundancy.short_bytes == lacking_bytes

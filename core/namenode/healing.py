@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from core.config import Config
 from core.model import CopyChunk
+from core.namenode.bandwidth import NodeBudget
 from core.namenode.membership import READ_ORDER, Member, Membership
 from core.namenode.placement import Candidate, choose_targets
 from core.namenode.redundancy import Chunk, Redundancy
@@ -31,6 +32,8 @@ class Copy:
     target: str
     size_bytes: int
     ordered_ms: int
+    moves: bool
+    """Ordered to even out how full the nodes are, not because the chunk is short."""
 
 
 class Healer:
@@ -44,6 +47,10 @@ class Healer:
         self._pulling: dict[str, int] = {}
         """Copies under way to each target."""
         self._pulling_bytes: dict[str, int] = {}
+        self._budgets: dict[str, NodeBudget] = {}
+        """What may be copied to each node just now."""
+        self._moving = 0
+        self._moving_bytes = 0
         self._avoided: dict[tuple[str, str], int] = {}
         """Chunk and target of copies that failed, and until when not to try them again, soonest first."""
         self._next_pass_ms = 0
@@ -52,6 +59,20 @@ class Healer:
     def __len__(self) -> int:
         """Copies under way."""
         return len(self._copies)
+
+    @property
+    def moving(self) -> int:
+        """Copies under way that only even out how full the nodes are."""
+        return self._moving
+
+    @property
+    def healing(self) -> int:
+        """Copies under way of chunks that were short of them."""
+        return len(self._copies) - self._moving
+
+    @property
+    def healing_bytes(self) -> int:
+        return sum(self._pulling_bytes.values()) - self._moving_bytes
 
     @property
     def copies(self) -> list[Copy]:
@@ -81,6 +102,8 @@ class Healer:
         copy = self._copies.pop((chunk_id, node_id))
         self._pulling[node_id] -= 1
         self._pulling_bytes[node_id] -= copy.size_bytes
+        self._moving -= copy.moves
+        self._moving_bytes -= copy.size_bytes * copy.moves
         self._next_pass_ms = 0
         self._redundancy.copy_ended(chunk_id, node_id)
 
@@ -112,10 +135,11 @@ class Healer:
             short.retry(RETRIED_MAX)
         if now_ms < self._next_pass_ms:
             return
+        self._fill_budgets(now_ms)
         busy: list[str] = []
         for _ in range(TRIED_MAX):
             chunk_id = short.first()
-            if chunk_id is None or len(self._copies) >= self._config.copies_in_flight_max or not self._free_nodes():
+            if chunk_id is None or not self._free_nodes(self._is_urgent(chunk_id)):
                 break
             chunk = self._redundancy.chunks[chunk_id]
             if not self._help(chunk, now_ms):
@@ -135,27 +159,52 @@ class Healer:
         sources = sorted(holders, key=lambda member: READ_ORDER[member.state])
         pulling = [self._members[node_id] for node_id in chunk.copies]
         hosts = [member.host for member in [*holders, *pulling] if member.role == "counts"]
-        targets = choose_targets(self._eligible(chunk, self._free_nodes()), 1, chunk.size_bytes, hosts, self._rng)
+        urgent = self._is_urgent(chunk.id)
+        targets = choose_targets(self._eligible(chunk, self._free_nodes(urgent)), 1, chunk.size_bytes, hosts, self._rng)
         if not targets:
             return False
-        self._order(chunk, self._members[targets[0]], sources, now_ms)
+        self._order(chunk, self._members[targets[0]], sources, now_ms, urgent=urgent)
         return True
 
-    def _order(self, chunk: Chunk, target: Member, sources: list[Member], now_ms: int) -> None:
+    def _is_urgent(self, chunk_id: str) -> bool:
+        """One replica left of several wanted."""
+        return self._redundancy.unhealthy.get(chunk_id) == "at_risk"
+
+    def _fill_budgets(self, now_ms: int) -> None:
+        for member in self._members.up():
+            if member.id not in self._budgets:
+                self._budgets[member.id] = NodeBudget(self._config)
+            self._budgets[member.id].fill(now_ms, member.rates().clients)
+
+    def _order(
+        self,
+        chunk: Chunk,
+        target: Member,
+        sources: list[Member],
+        now_ms: int,
+        urgent: bool = False,
+        moves: bool = False,
+    ) -> None:
         target.session.outbox.append(CopyChunk(chunk.key, tuple(source.ref for source in sources)))
         target.promised_bytes += chunk.size_bytes
-        self._copies[chunk.id, target.id] = Copy(chunk.id, target.id, chunk.size_bytes, now_ms)
+        self._copies[chunk.id, target.id] = Copy(chunk.id, target.id, chunk.size_bytes, now_ms, moves)
+        self._moving += moves
+        self._moving_bytes += chunk.size_bytes * moves
+        self._budgets[target.id].take(chunk.size_bytes, urgent)
         self._pulling[target.id] = self._pulling.get(target.id, 0) + 1
         self._pulling_bytes[target.id] = self._pulling_bytes.get(target.id, 0) + chunk.size_bytes
         self._redundancy.copy_started(chunk.id, target.id)
 
-    def _free_nodes(self) -> list[Candidate]:
+    def _free_nodes(self, urgent: bool) -> list[Candidate]:
         """Nodes that may be told to pull one more chunk."""
+        if len(self._copies) >= self._config.copies_in_flight_max:
+            return []
         return [
             candidate
             for candidate in self._reported_nodes()
             if self._pulling.get(candidate.id, 0) < self._config.copies_per_node_max
             and self._pulling_bytes.get(candidate.id, 0) < self._config.copy_bytes_per_node_max
+            and self._budgets[candidate.id].allows(urgent)
         ]
 
     def _reported_nodes(self) -> list[Candidate]:
@@ -186,4 +235,6 @@ class Healer:
                 copy.size_bytes for copy in self._copies.values() if copy.target == node_id
             )
             assert count <= self._config.copies_per_node_max
+        moves = [copy.size_bytes for copy in self._copies.values() if copy.moves]
+        assert (self._moving, self._moving_bytes) == (len(moves), sum(moves))
         assert len(self._copies) <= self._config.copies_in_flight_max

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from core.config import Config
 from core.model import (
@@ -82,6 +82,29 @@ SUPERSEDED_MAX = 16
 assert set(STATE_OF.values()) | {"drained"} == set(NODE_STATES) == set(ROLE_OF) == set(READ_ORDER)
 
 
+class Counters(NamedTuple):
+    """What a heartbeat said was moved since the process started."""
+
+    time_ms: int
+    read_bytes: int
+    written_bytes: int
+    copied_bytes: int
+
+
+class Rates(NamedTuple):
+    """Bytes per second."""
+
+    read: int
+    written: int
+    copied: int
+    """The part of `written` that was pulled from other nodes."""
+
+    @property
+    def clients(self) -> int:
+        """What others than healing moved; reads of a source of copies are among them, as they take from its disk."""
+        return max(0, self.read + self.written - self.copied)
+
+
 @dataclass
 class Session:
     """What one incarnation of a storage node and this NameNode have told each other. A registration starts a new
@@ -139,8 +162,8 @@ class Member:
     """Sent its way since its last heartbeat, and before that one: `promised_before_bytes`. Its own figures may lack
     them."""
     promised_before_bytes: int = 0
-    counters: deque[tuple[int, int, int]] = field(default_factory=deque)
-    """Time, bytes read, bytes written: the heartbeats of the last seconds."""
+    counters: deque[Counters] = field(default_factory=deque)
+    """Of the heartbeats of the last seconds."""
 
     @property
     def state(self) -> NodeState:
@@ -219,8 +242,8 @@ class Member:
         """Take over the figures of a heartbeat, but for those of its disk."""
         self.copying = heartbeat.copying
         self.promised_before_bytes, self.promised_bytes = self.promised_bytes, 0
-        self.counters.append((now_ms, heartbeat.read_bytes, heartbeat.written_bytes))
-        while self.counters[0][0] < now_ms - RATE_WINDOW_MS:
+        self.counters.append(Counters(now_ms, heartbeat.read_bytes, heartbeat.written_bytes, heartbeat.copied_bytes))
+        while self.counters[0].time_ms < now_ms - RATE_WINDOW_MS:
             self.counters.popleft()
 
     def fill(self, usage: DiskUsage, config: Config) -> bool:
@@ -230,13 +253,15 @@ class Member:
         self.disk_state = DISK_AFTER[before, disk_signal(usage, config)]
         return self.disk_state != before
 
-    def rates(self) -> tuple[int, int]:
-        """Bytes read and written per second, lately."""
+    def rates(self) -> Rates:
+        """What it moved per second, lately."""
         if self.liveness == "down" or len(self.counters) < 2:
-            return 0, 0
-        (first_ms, first_read, first_written), (last_ms, last_read, last_written) = self.counters[0], self.counters[-1]
-        span_ms = max(1, last_ms - first_ms)
-        return max(0, last_read - first_read) * 1000 // span_ms, max(0, last_written - first_written) * 1000 // span_ms
+            return Rates(0, 0, 0)
+        first, last = self.counters[0], self.counters[-1]
+        span_ms = max(1, last.time_ms - first.time_ms)
+        return Rates(
+            *(max(0, after - before) * 1000 // span_ms for before, after in zip(first[1:], last[1:], strict=True))
+        )
 
 
 class Membership:

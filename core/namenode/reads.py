@@ -181,7 +181,7 @@ class Reads:
 
     def node_info(self, member: Member) -> NodeInfo:
         inventory = self._state.redundancy.inventories.get(member.id)
-        read_bytes_per_s, write_bytes_per_s = member.rates()
+        rates = member.rates()
         draining = member.wish == "draining"
         return NodeInfo(
             id=member.id,
@@ -199,8 +199,8 @@ class Reads:
             directory=member.directory,
             copying=member.copying,
             corrupt=member.corrupt,
-            read_bytes_per_s=read_bytes_per_s,
-            write_bytes_per_s=write_bytes_per_s,
+            read_bytes_per_s=rates.read,
+            write_bytes_per_s=rates.written,
             started_ms=member.registered_ms,
             drain_left=member.drain.left if draining else None,
             drain_total=member.drain.total if draining else None,
@@ -237,6 +237,9 @@ class Reads:
         states = Counter(member.state for member in members)
         alive = [member for member in members if member.role != "absent"]
         rates = [member.rates() for member in alive]
+        waits = self.healing_waits()
+        left_bytes = redundancy.short_bytes + state.healer.healing_bytes
+        copied_bytes_per_s = sum(rate.copied for rate in rates)
         stored_bytes = sum(member.usage.used_bytes for member in alive)
         return ClusterStatus(
             cluster_id=state.cluster_id,
@@ -250,15 +253,18 @@ class Reads:
             under_replicated=sum(redundancy.counts[health] for health in WORST_FIRST),
             at_risk=redundancy.counts["at_risk"],
             missing=redundancy.counts["lost"],
-            healing=len(state.healer),
-            healing_waits=self.healing_waits(),
+            healing=state.healer.healing,
+            healing_waits=waits,
+            healing_bytes=left_bytes,
+            healing_bytes_per_s=copied_bytes_per_s,
+            healing_eta_ms=left_bytes * 1000 // copied_bytes_per_s if copied_bytes_per_s and not waits else None,
             corrupt=sum(member.corrupt for member in members),
             garbage_bytes=sum(redundancy.garbage_bytes.values()),
             trash=totals.trash,
             safe_mode=state.safe_mode,
             epoch=state.epoch,
-            read_bytes_per_s=sum(read for read, _ in rates),
-            write_bytes_per_s=sum(written for _, written in rates),
+            read_bytes_per_s=sum(rate.read for rate in rates),
+            write_bytes_per_s=sum(rate.written for rate in rates),
             started_ms=state.started_ms,
             now_ms=state.now_ms,
         )

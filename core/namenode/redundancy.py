@@ -81,6 +81,9 @@ class Redundancy:
         self.generation = 0
         """Grows whenever a chunk's health changes, or a replica comes or goes."""
         self.short = ShortQueue()
+        self._short_bytes: dict[str, int] = {}
+        self.short_bytes = 0
+        """Of the copies that short chunks lack and that are not ordered yet."""
         self.surplus: dict[str, None] = {}
         """Chunks with more counting replicas than wanted."""
         self._claims: dict[tuple[str, str], int] = {}
@@ -282,7 +285,9 @@ class Redundancy:
         counting, serving = self._tally(chunk)
         self._set_health(chunk.id, health_of(chunk.wanted, counting, serving))
         lacking = chunk.wanted - counting - len(chunk.copies)
-        self.short.put(chunk.id, (serving, -lacking) if serving and lacking > 0 else None)
+        short = serving > 0 and lacking > 0
+        self.short.put(chunk.id, (serving, -lacking) if short else None)
+        self._set_short_bytes(chunk, lacking if short else 0)
         if 0 < chunk.wanted < counting:
             self.surplus[chunk.id] = None
         else:
@@ -296,6 +301,12 @@ class Redundancy:
         if health != "ok":
             self.counts[health] += 1
             self.unhealthy[chunk_id] = health
+
+    def _set_short_bytes(self, chunk: Chunk, copies: int) -> None:
+        size_bytes = chunk.size_bytes * copies
+        self.short_bytes += size_bytes - self._short_bytes.pop(chunk.id, 0)
+        if size_bytes:
+            self._short_bytes[chunk.id] = size_bytes
 
     def _set_garbage(self, chunk: Chunk) -> None:
         before_bytes, kind = self._garbage_bytes.pop(chunk.id, (0, "unknown"))

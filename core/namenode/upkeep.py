@@ -77,8 +77,8 @@ class Upkeep:
         if bool(waits) != bool(self._wait_told):
             self._tell("warning" if waits else "info", waits or "healing goes on")
             self._wait_told = waits
-        under_way = bool(len(state.healer) or state.redundancy.short.waiting) and not waits
-        if len(state.healer) and not self._healing_told:
+        under_way = bool(state.healer.healing or state.redundancy.short.waiting) and not waits
+        if state.healer.healing and not self._healing_told:
             self._healing_told = True
             short = sum(state.redundancy.counts.values())
             self._tell("info", f"healing started: {counted(short, 'chunk')} with too few replicas")

@@ -72,6 +72,7 @@ class StorageNode:
         self._ended = False
         self._read_bytes = 0
         self._written_bytes = 0
+        self._copied_bytes = 0
 
     @classmethod
     def open(cls, directory: Path, config: Config, *, host: str, new_id: Callable[[], str]) -> StorageNode:
@@ -172,6 +173,7 @@ class StorageNode:
         if written:
             with self._lock:
                 self._written_bytes += size_bytes
+                self._copied_bytes += size_bytes if chunk_id in self._copying else 0
 
     def read(self, chunk_id: str) -> bytes:
         """The bytes of a replica, not verified.
@@ -284,6 +286,7 @@ class StorageNode:
                 copying=len(self._copying),
                 read_bytes=self._read_bytes,
                 written_bytes=self._written_bytes,
+                copied_bytes=self._copied_bytes,
             )
 
     def confirmed(self, sequence: int) -> None:

@@ -9,7 +9,7 @@ from tui.lines import Line, Run, bar, line, sparkline, wrap
 from tui.panels.nodes import used_tone
 from tui.state import AppState
 from tui.text import count, duration, rate, safe, share, size
-from tui.words import NODE_GLYPHS, cluster_health
+from tui.words import NODE_GLYPHS, cluster_health, healing_progress
 
 LABEL_WIDTH = 10
 
@@ -96,7 +96,9 @@ def _replicas(status: ClusterStatus) -> Line:
 
 def _healing(status: ClusterStatus) -> Line:
     if status.healing:
-        return _labelled("healing", Run(f"◐ {count(status.healing)} copies under way", "accent"))
+        return _labelled(
+            "healing", Run(f"◐ {count(status.healing)} copies under way", "accent"), healing_progress(status)
+        )
     if status.healing_waits:
         return _labelled("healing", Run("‖ waiting", "warn"))
     return _labelled("healing", Run("nothing to do" if not status.under_replicated else "to be ordered", "dim"))

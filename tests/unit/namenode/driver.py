@@ -73,6 +73,9 @@ class FakeNode:
     corrupt: list[str] = field(default_factory=list)
     failed_copies: list[str] = field(default_factory=list)
     scrubs: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    copied_bytes: int = 0
     gave_up: bool = False
     told: list[object] = field(default_factory=list)
     """Every command that arrived."""
@@ -86,6 +89,7 @@ class FakeNode:
         self.starts += 1
         self.incarnation = f"{self.id}#{self.starts}"
         self.alive, self.serving, self.registered, self.sequence = True, True, False, 0
+        self.read_bytes = self.written_bytes = self.copied_bytes = 0
         self.received, self.removed, self.corrupt, self.failed_copies = [], [], [], []
 
     def kill(self) -> None:
@@ -142,6 +146,9 @@ class FakeNode:
             tuple(self.removed),
             tuple(self.corrupt),
             tuple(self.failed_copies),
+            read_bytes=self.read_bytes,
+            written_bytes=self.written_bytes,
+            copied_bytes=self.copied_bytes,
         )
         self.received, self.removed, self.corrupt, self.failed_copies = [], [], [], []
         return heartbeat
@@ -243,6 +250,8 @@ class Driver:
             sources = [self.nodes[ref.id] for ref in command.sources]
             if any(source.works and command.chunk.id in source.chunks for source in sources):
                 node.store(command.chunk)
+                node.written_bytes += command.chunk.size_bytes
+                node.copied_bytes += command.chunk.size_bytes
             else:
                 node.failed_copies.append(command.chunk.id)
         elif isinstance(command, ScrubAll):

@@ -63,6 +63,38 @@ def test_a_restart_of_a_process_moves_nothing(driver: Driver) -> None:
     assert not driver.told(CopyChunk, DeleteChunk)
 
 
+def test_a_node_away_for_less_than_the_time_of_down_moves_nothing(driver: Driver) -> None:
+    driver.put("a", bytes(range(200)))
+    driver.run(2_000)
+    driver[1].serving = False
+    driver.run(8_000)
+    driver[1].serving = True
+    driver.run(20_000)
+    driver[2].kill()
+    driver.run(8_000)
+    driver[2].start()
+    driver.run(20_000)
+    assert not driver.told(CopyChunk, DeleteChunk)
+
+
+def test_surplus_waits_until_the_digest_of_every_holder_agrees(driver: Driver) -> None:
+    """A replica that was reported and is gone since must not make another one seem dispensable."""
+    driver.put("a", b"once")
+    driver.run(2_000)
+    (chunk_id,) = driver.chunk_ids("a")
+    for node in driver.nodes.values():
+        node.store(key_of(b"once"))
+    liar = driver.nodes[driver.holders(chunk_id)[0]]
+    driver.ignored = (SendFullReport,)
+    liar.chunks[key_of(b"never told of").id] = 4
+    driver.run(9_000)
+    assert not driver.told(DeleteChunk)
+    driver.ignored = ()
+    driver.run(15_000)
+    assert driver.told(DeleteChunk)
+    assert driver.replicas("a") == [3]
+
+
 def test_the_most_endangered_chunk_is_copied_first(make_driver: MakeDriver) -> None:
     driver = make_driver(5, copies_in_flight_max=1, mass_failure_share=1.0)
     for number in range(6):

@@ -9,7 +9,17 @@ import pytest
 from core.config import Config
 from core.model import DiskUsage, Wish
 from core.namenode.catalog import KnownNode
-from core.namenode.membership import LIVENESS_AFTER, ROLE_OF, STATE_OF, Liveness, Member, Membership, Signal
+from core.namenode.membership import (
+    LIVENESS_AFTER,
+    ROLE_OF,
+    STATE_OF,
+    Counters,
+    Liveness,
+    Member,
+    Membership,
+    Rates,
+    Signal,
+)
 
 CONFIG = Config()
 LIVENESSES: tuple[Liveness, ...] = ("up", "suspect", "down")
@@ -99,10 +109,11 @@ def test_the_reason_is_a_sentence(wish: Wish, liveness: Liveness, words: str) ->
 
 def test_rates_are_taken_over_the_last_seconds() -> None:
     member = Member("id", "sn-01", "host", "none", 0, liveness="up")
-    member.counters.extend([(1_000, 100, 0), (3_000, 300, 4_000)])
-    assert member.rates() == (100, 2_000)
+    member.counters.extend([Counters(1_000, 100, 0, 0), Counters(3_000, 300, 4_000, 1_000)])
+    assert member.rates() == Rates(read=100, written=2_000, copied=500)
+    assert member.rates().clients == 1_600
     member.liveness = "down"
-    assert member.rates() == (0, 0)
+    assert member.rates() == Rates(0, 0, 0)
 
 
 # --- Many at once ---------------------------------------------------------------------------------------------------

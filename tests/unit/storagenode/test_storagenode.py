@@ -440,6 +440,16 @@ def test_a_copy_is_begun_once_and_may_be_begun_again_after(node: StorageNode, ch
     assert (heartbeat.received, heartbeat.failed_copies, heartbeat.copying) == ((ChunkKey(chunk_id, 1000),), (), 0)
 
 
+def test_what_was_pulled_is_told_apart_from_what_clients_wrote(node: StorageNode, chunk: Chunk) -> None:
+    node.store(*chunk(1))
+    chunk_id, data = chunk(2)
+    node.obey(reply(copy_of(chunk_id)))
+    node.store(chunk_id, data)
+    node.copied(chunk_id)
+    heartbeat = node.heartbeat()
+    assert (heartbeat.written_bytes, heartbeat.copied_bytes) == (2000, 1000)
+
+
 def test_a_copy_of_what_is_held_is_told_again(node: StorageNode, chunk: Chunk) -> None:
     chunk_id, data = chunk()
     node.store(chunk_id, data)
