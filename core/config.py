@@ -104,6 +104,18 @@ class Config:
     storage_capacity_bytes: int = 0
     """Upper bound for the chunks of one storage node; 0 means as much as its filesystem holds."""
 
+    scrub_period_ms: int = 7 * DAY_MS
+    """Every replica is re-read and checked at least this often, so that rot is found while other copies are good."""
+    scrub_bytes_per_s_max: int = 200 * MIB
+    """A storage node re-reads no faster than this, also when it is late or asked to: a part of what a disk gives."""
+    scrub_bytes_per_s_min: int = 1 * MIB
+    """A storage node re-reads no slower than this, but for clients' sake: one with little on it is through soon."""
+    quarantine_bytes_max: int = 10 * GIB
+    """Replicas found bad are kept for a person to look at; beyond this much on one node the oldest are dropped. Large,
+    since a disk that can't be read for a while makes good replicas look bad, and `fsck --repair` brings them back."""
+    quarantine_retention_ms: int = 30 * DAY_MS
+    """Replicas found bad are dropped after this long."""
+
     transfer_window_chunks: int = 6
     """Chunks in flight in one transfer: client memory is about this times the chunk size, twice."""
     transfer_batch_chunks: int = 64
@@ -136,6 +148,10 @@ class Config:
             ("disk_no_new_share", self.disk_no_new_share <= 1),
             ("lease_ms", self.store_timeout_ms < self.lease_ms),
             ("straggler_ms", self.straggler_ms < self.store_timeout_ms),
+            ("scrub_period_ms", self.down_after_ms < self.scrub_period_ms),
+            ("scrub_bytes_per_s_min", 1 <= self.scrub_bytes_per_s_min <= self.scrub_bytes_per_s_max),
+            ("quarantine_bytes_max", self.quarantine_bytes_max >= self.chunk_size_bytes_max),
+            ("quarantine_retention_ms", self.quarantine_retention_ms >= self.scrub_period_ms),
             ("transfer_window_chunks", 1 <= self.transfer_window_chunks <= self.transfer_batch_chunks),
         ):
             if not ok:

@@ -23,6 +23,8 @@ from core.model import (
     NodeDetail,
     NodeInfo,
     NodeRef,
+    ScrubOrder,
+    ScrubProgress,
     Version,
     Wish,
 )
@@ -52,7 +54,8 @@ class NameNodeCalls(Protocol):
     def set_wish(self, operation: str, node: str, wish: Wish, instead_of: Wish | None) -> NodeInfo:
         """instead_of: change nothing unless this is what is wanted of the node now; None for whatever it is."""
 
-    def scrub(self) -> int: ...
+    def scrub(self) -> ScrubOrder: ...
+    def scrub_progress(self, order: ScrubOrder) -> ScrubProgress: ...
 
 
 class Call(Protocol):
@@ -89,6 +92,9 @@ class Gateway(Protocol):
 
     def wait(self, calls: Iterable[Call], timeout_ms: int) -> list[Call]:
         """Those that are done: at least one, or none if the time ran out."""
+
+    def pause(self, duration_ms: int) -> None:
+        """Let time pass, when there is no call to wait for."""
 
     def monotonic_ms(self) -> int: ...
 

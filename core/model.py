@@ -131,6 +131,16 @@ class NodeInfo:
     """When it will be drained at the speed of late, in milliseconds from now; None while that is not known."""
     drain_warning: str = ""
     """What can't be copied off a draining node and why, as a sentence; empty when everything can."""
+    quarantined: int = 0
+    """Replicas in its quarantine: found bad, and kept for a while."""
+    quarantined_bytes: int = 0
+    """Part of used_bytes."""
+    scrub_done: int = 0
+    """Replicas re-read in the present round of its scrubber, or in the last one while it rests."""
+    scrub_total: int = 0
+    scrub_bytes_per_s: int = 0
+    last_scrub_ms: int = 0
+    """When it had last re-read all its replicas; 0: never yet."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +206,16 @@ class ClusterStatus:
     write_bytes_per_s: int
     started_ms: int
     now_ms: int
+    quarantined: int = 0
+    """Replicas in quarantine on nodes that are not down."""
+    quarantined_bytes: int = 0
+    """Part of stored_bytes."""
+    scrub_done: int = 0
+    """Replicas re-read in the present rounds of all nodes that are not down."""
+    scrub_total: int = 0
+    scrub_bytes_per_s: int = 0
+    last_scrub_ms: int = 0
+    """Every replica on these nodes was re-read since a round that ended then; 0: not all yet."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +242,35 @@ class Progress:
     sent_bytes: int
     """Part of done_bytes that had to be moved; the rest was stored already."""
     stage: Literal["starting", "transferring", "committing", "done"]
+
+
+@dataclass(frozen=True)
+class ScrubProgress:
+    """How far the nodes are with a scrub that was asked for."""
+
+    nodes: int
+    """How many were asked."""
+    finished: int
+    """How many of them are through."""
+    away: tuple[str, ...]
+    """Names of those that are neither through nor up: nobody waits for them."""
+    done: int
+    """Replicas re-read by all of them, of `total`."""
+    total: int
+    bad: int
+    """Replicas found bad."""
+    bytes_per_s: int
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How far something is that takes long and moves no content."""
+
+    doing: str
+    """What is being done, in a few words."""
+    done: int
+    total: int
+    """0 while it is not known."""
 
 
 # --- Between clients and the NameNode ---------------------------------------------------------------------------
@@ -331,13 +380,21 @@ class Located:
     chunks: tuple[LocatedChunk, ...]
 
 
+@dataclass(frozen=True)
+class ScrubOrder:
+    """A scrub that was asked for, and the ids of the nodes that were told to make it."""
+
+    number: int
+    nodes: tuple[str, ...]
+
+
 # --- Between storage nodes and the NameNode ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class DiskUsage:
     used_bytes: int
-    """Bytes of chunk files of this node."""
+    """Bytes of chunk files of this node, those in quarantine included."""
     free_bytes: int
     """Bytes this node may still take: free on the filesystem less the reserve, within the node's own limit. Never
     negative."""
@@ -371,6 +428,42 @@ class RegistrationReply:
 
 
 @dataclass(frozen=True)
+class QuarantineUsage:
+    """What a node's quarantine holds."""
+
+    replicas: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A file that was a replica and was found bad."""
+
+    chunk: str
+    size_bytes: int
+    """Of the file, its header included."""
+    since_ms: int
+
+
+@dataclass(frozen=True)
+class ScrubState:
+    """How far a node is with re-reading its replicas."""
+
+    order: int = 0
+    """Number of the newest order to scrub that it heard of; 0: none."""
+    ordered: bool = False
+    """It is still busy with that order."""
+    done: int = 0
+    """Replicas re-read in this round, of `total`; in the last one while it rests."""
+    total: int = 0
+    bad: int = 0
+    """Replicas that the round found bad."""
+    bytes_per_s: int = 0
+    finished_ms: int = 0
+    """When the last whole round ended; 0: none yet."""
+
+
+@dataclass(frozen=True)
 class Heartbeat:
     """What a storage node tells each second. Repeating one is harmless: changes carry the sequence number."""
 
@@ -395,6 +488,8 @@ class Heartbeat:
     written_bytes: int = 0
     copied_bytes: int = 0
     """The part of written_bytes that was pulled from other nodes."""
+    quarantine: QuarantineUsage = QuarantineUsage()
+    scrub: ScrubState = ScrubState()
 
 
 @dataclass(frozen=True)
@@ -430,7 +525,9 @@ class SendFullReport:
 
 @dataclass(frozen=True)
 class ScrubAll:
-    """Re-read every replica once, now."""
+    """Re-read every replica once, now, unless this order was heard of before."""
+
+    order: int
 
 
 @dataclass(frozen=True)

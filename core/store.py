@@ -25,9 +25,11 @@ from core.model import (
     NodeDetail,
     NodeInfo,
     Progress,
+    ScrubProgress,
     Version,
     Wish,
 )
+from core.scrub import OnScrub, scrub_to_end
 from core.transfer.download import Download
 from core.transfer.reader import open_reader
 from core.transfer.source import Content, open_source
@@ -262,7 +264,16 @@ class ArtifactStore:
 
     def scrub(self) -> int:
         """Ask every node that is up to re-read all its replicas now. The answer is how many were asked."""
-        return self._gateway.namenode.scrub()
+        return len(self._gateway.namenode.scrub().nodes)
+
+    def scrub_and_wait(
+        self, *, progress: OnScrub | None = None, cancel: threading.Event | None = None
+    ) -> ScrubProgress:
+        """As `scrub`, and wait until the nodes are through; those that fall silent are not waited for.
+
+        progress: called from this thread about twice a second. cancel: set it to stop waiting; the nodes go on.
+        """
+        return scrub_to_end(self._gateway, progress, cancel)
 
     def _wish(self, node: str, wish: Wish, instead_of: Wish | None = None) -> NodeInfo:
         return self._gateway.namenode.set_wish(self._gateway.unique_id(), node, wish, instead_of)

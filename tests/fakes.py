@@ -49,10 +49,12 @@ from core.model import (
     NodeInfo,
     NodeState,
     Progress,
+    ScrubProgress,
     Severity,
     Version,
     Wish,
 )
+from core.scrub import OnScrub
 from core.store import ArtifactStore, Content, OnProgress
 from core.transfer.source import Source, open_source
 from core.units import plural
@@ -606,6 +608,20 @@ class FakeStore(ArtifactStore):
             asked = sum(node.serves for node in self._nodes)
             self._tell("info", f"Asked {plural(asked, 'storage node')} to re-read all replicas.")
             return asked
+
+    def scrub_and_wait(
+        self, *, progress: OnScrub | None = None, cancel: threading.Event | None = None
+    ) -> ScrubProgress:
+        asked = self.scrub()
+        with self._call("scrub_and_wait"):
+            total = sum(len(node.replicas) for node in self._nodes if node.serves)
+        for done in range(total + 1):
+            state = ScrubProgress(asked, asked if done == total else 0, (), done, total, 0, 0)
+            if progress is not None:
+                progress(state)
+            if cancel is not None and cancel.is_set():
+                break
+        return state
 
     def reconnect(self) -> None:
         with self._call("reconnect"):

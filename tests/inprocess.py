@@ -125,8 +125,16 @@ class Cluster:
             self.now_ms = min(end_ms, self.now_ms + 1_000)
             self.beat()
 
+    def scrub(self, endpoint: str) -> None:
+        """A second of a node's scrubber."""
+        node, faults = self.nodes[endpoint], self.faults[endpoint]
+        left_ms = 1_000
+        while left_ms > 0 and not (faults.dead or faults.hangs):
+            left_ms -= max(1, node.look_after(self.now_ms))
+
     def beat(self) -> None:
         for endpoint, node in list(self.nodes.items()):
+            self.scrub(endpoint)
             faults = self.faults[endpoint]
             if faults.dead or faults.hangs or not node.serving:
                 continue
@@ -218,6 +226,9 @@ class InProcessGateway:
         if not done:
             self._cluster.now_ms += timeout_ms
         return done
+
+    def pause(self, duration_ms: int) -> None:
+        self._cluster.advance(duration_ms)
 
     def monotonic_ms(self) -> int:
         return self._cluster.now_ms

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -32,7 +33,7 @@ from rich.progress import (
 from rich.progress import Progress as ProgressBar
 
 from core.errors import Cancelled, DameError, OutputFailure, UsageError
-from core.model import Progress
+from core.model import Progress, Steps
 from core.store import ArtifactStore
 from core.verbs import Context, Invocation, Result, parse, to_json
 from tui.printing import render
@@ -103,12 +104,16 @@ def _run(invocation: Invocation, connect: Connect, streams: Streams) -> int:
     with _store(connect, streams.stderr) as store:
         result = _run_with(store, invocation, streams)
         _answer(result, invocation.json, streams)
-    return DONE
+    return FAILED if result.failed else DONE
 
 
 def _run_with(store: ArtifactStore, invocation: Invocation, streams: Streams) -> Result:
     cancel = threading.Event()
     context = Context(store, _interruptible(streams.stdin, cancel), streams.stdout, cancel=cancel)
+    if invocation.verb.lasts:
+        context.attended = streams.stdout.isatty() and not invocation.json
+        with _cancelled_by_interrupt(cancel), _steps_bar(streams) as context.steps:
+            return invocation.run(context)
     if not invocation.verb.transfers:
         return invocation.run(context)
     with _cancelled_by_interrupt(cancel), _progress_bar(invocation, streams) as context.progress, _stdout_failures():
@@ -246,6 +251,20 @@ def _progress_bar(invocation: Invocation, streams: Streams) -> Iterator[Callable
     with ProgressBar(*columns, console=Console(file=streams.stderr), transient=True) as bar:
         task = bar.add_task(safe(invocation.arguments.name)[:40], total=None)
         yield lambda progress: bar.update(task, completed=progress.done_bytes, total=progress.total_bytes)
+
+
+@contextmanager
+def _steps_bar(streams: Streams) -> Iterator[Callable[[Steps], None] | None]:
+    """Shows how far a verb is on standard error, unless nobody watches."""
+    if not streams.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with ProgressBar(*columns, console=Console(file=streams.stderr), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda steps: bar.update(
+            task, description=safe(steps.doing), completed=steps.done, total=steps.total or None
+        )
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from core.model import Artifact, ArtifactInfo, ClusterStatus, Event, NodeDetail, NodeInfo, Version
+from core.units import plural
 from core.verbs import Kind, Result
-from tui.text import age, beat, count, duration, rate, safe, safe_lines, share, size, wall_time
+from tui.text import age, beat, count, duration, rate, safe, safe_lines, scrubbing, share, size, wall_time
 from tui.words import drain_progress, healing_progress
 
 _STYLES = {
@@ -115,6 +116,8 @@ def _status(status: ClusterStatus, _: int) -> RenderableType:
             "healing": f"{count(status.healing)} copies on their way{healing_progress(status)}"
             + (f"; waits: {status.healing_waits}" if status.healing_waits else ""),
             "corrupt": count(status.corrupt),
+            "quarantine": f"{plural(status.quarantined, 'replica')}, {size(status.quarantined_bytes)}",
+            "scrub": scrubbing(status, status.now_ms),
             "trash": f"{count(status.trash)} artifacts",
             "garbage": size(status.garbage_bytes),
             "rates": f"{rate(status.read_bytes_per_s)} read, {rate(status.write_bytes_per_s)} written",
@@ -180,6 +183,8 @@ def _node(detail: NodeDetail, now_ms: int) -> RenderableType:
         "heartbeat": f"{beat(node.heartbeat_age_ms)} ago",
         "copying": count(node.copying),
         "corrupt": count(node.corrupt),
+        "quarantine": f"{plural(node.quarantined, 'replica')}, {size(node.quarantined_bytes)}",
+        "scrub": scrubbing(node, now_ms),
         "rates": f"{rate(node.read_bytes_per_s)} read, {rate(node.write_bytes_per_s)} written",
         "artifacts": count(detail.artifacts_total),
     }

@@ -11,6 +11,7 @@ import time
 
 from rich.text import Text
 
+from core.model import ClusterStatus, NodeInfo
 from core.units import human_bytes
 
 UNKNOWN = "–"
@@ -131,3 +132,12 @@ def _local(time_ms: int, pattern: str) -> str:
         return time.strftime(pattern, time.localtime(time_ms / 1000))
     except (OverflowError, ValueError, OSError):  # beyond what this machine's calendar knows
         return UNKNOWN
+
+
+def scrubbing(of: NodeInfo | ClusterStatus, now_ms: int) -> str:
+    """`1,204 of 6,233 (19%) at 12 MiB/s; all of it 3d ago`: how far the re-reading of replicas is."""
+    last = f"all of it {age(now_ms - of.last_scrub_ms)} ago" if of.last_scrub_ms else "never all of it yet"
+    if of.scrub_done >= of.scrub_total:
+        return f"resting; {last}"
+    part = f"{count(of.scrub_done)} of {count(of.scrub_total)} ({share(of.scrub_done, of.scrub_total)})"
+    return f"{part} at {rate(of.scrub_bytes_per_s)}; {last}"

@@ -29,11 +29,10 @@ from core.cluster.payload import Payload
 from core.cluster.supervisor import Supervisor
 from core.config import Config
 from core.errors import DameError, DirectoryInUse, NodeNotServing, NotReady, StorageNodeError, Unavailable
-from core.model import Command, CopyChunk, GiveUp, NodeRef, ScrubAll
+from core.model import Command, CopyChunk, GiveUp, NodeRef
 from core.namenode.catalog import Catalog
 from core.namenode.namenode import NameNode
 from core.storagenode.conversation import Conversation, pull
-from core.storagenode.scrubber import Scrubber
 from core.storagenode.storagenode import StorageNode
 
 DATA_THREADS = 4
@@ -45,8 +44,8 @@ COPY_THREADS = 4
 OPEN_RETRY_MS = 30_000
 """How long a new process waits for the one before it to let go of the directory."""
 
-SCRUB_BYTES_PER_S = 200 * 1024 * 1024
-"""Pace of a scrub that was asked for: about a tenth of what a fast disk reads."""
+SCRUB_RETRY_MS = 10_000
+"""How long scrubbing waits when the disk can't be told anything of."""
 
 log = logging.getLogger("dame")
 
@@ -161,8 +160,8 @@ class NameNodeActor:
 
 
 class StorageNodeActor:
-    """A storage node in a process of its own: data calls from callers, a heartbeat thread, copies and scrubs beside
-    them."""
+    """A storage node in a process of its own: data calls from callers, a heartbeat thread, copies and the scrubber
+    beside them."""
 
     def __init__(self, endpoint: str, storage_root: str | None, slots: int, config: Config) -> None:
         self._endpoint = endpoint
@@ -172,7 +171,6 @@ class StorageNodeActor:
         self._node: StorageNode | None = None
         self._refusal: DameError = NodeNotServing("the storage node is opening its directory")
         self._pool = ThreadPoolExecutor(COPY_THREADS, thread_name_prefix="copy")
-        self._scrubbing = threading.Lock()
         self._wake = threading.Event()
         threading.Thread(target=self._live, name="heartbeat", daemon=True).start()
 
@@ -220,6 +218,7 @@ class StorageNodeActor:
     @crash_when_it_ends
     def _live(self) -> None:
         self._node = self._open()
+        threading.Thread(target=self._look_after, name="scrub", daemon=True).start()
         conversation = Conversation(self._node, remote.ask_namenode, self._endpoint, os.getpid())
         while True:
             started = time.monotonic()
@@ -247,8 +246,6 @@ class StorageNodeActor:
     def _carry_out(self, command: Command) -> None:
         if isinstance(command, CopyChunk):
             self._pool.submit(self._copy, command)
-        elif isinstance(command, ScrubAll):
-            threading.Thread(target=self._scrub, name="scrub", daemon=True).start()
         elif isinstance(command, GiveUp):
             log.error("another process is this storage node now; this one ends")
             os._exit(0)
@@ -268,19 +265,17 @@ class StorageNodeActor:
         return remote.ask_storage_node(source.endpoint, self._config.store_timeout_ms, "read", chunk_id)
 
     @crash_when_it_ends
-    def _scrub(self) -> None:
-        """Re-read every replica once; a scrub that is asked for during another one is that other one."""
-        if not self._scrubbing.acquire(blocking=False):
-            return
-        try:
-            scrubber = Scrubber(self._serving())
-            scrubber.start_round()
-            while scrubber.step():
-                time.sleep(self._config.chunk_size_bytes / SCRUB_BYTES_PER_S)
-        except StorageNodeError as error:
-            log.warning("the scrub stopped: %s", error)
-        finally:
-            self._scrubbing.release()
+    def _look_after(self) -> None:
+        """Re-read replicas for ever, at the pace that the node asks for."""
+        node = self._serving()
+        while True:
+            started = time.monotonic()
+            try:
+                pause_ms = node.look_after(wall_ms())
+            except StorageNodeError as error:
+                log.warning("scrubbing waits: %s", error)
+                pause_ms = SCRUB_RETRY_MS
+            time.sleep(max(0.0, pause_ms / 1000 - (time.monotonic() - started)))
 
 
 def _own_directory(configured: str | None, variable: str, default: str) -> Path:

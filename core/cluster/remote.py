@@ -213,6 +213,9 @@ class RayGateway:
                 ready, _ = ray.wait(list(by_ref), num_returns=len(by_ref), timeout=0)
         return [by_ref[ref] for ref in ready]
 
+    def pause(self, duration_ms: int) -> None:
+        time.sleep(duration_ms / 1000)
+
     def monotonic_ms(self) -> int:
         return time.monotonic_ns() // 1_000_000
 

@@ -21,7 +21,9 @@ from core.model import (
     Heartbeat,
     NodeRef,
     NodeState,
+    QuarantineUsage,
     Registration,
+    ScrubState,
     Wish,
 )
 from core.namenode.catalog import KnownNode
@@ -164,6 +166,10 @@ class Member:
     promised_before_bytes: int = 0
     counters: deque[Counters] = field(default_factory=deque)
     """Of the heartbeats of the last seconds."""
+    quarantine: QuarantineUsage = field(default_factory=QuarantineUsage)
+    scrub: ScrubState = field(default_factory=ScrubState)
+    scrub_order: int = 0
+    """The newest order to scrub that it should know of."""
 
     @property
     def state(self) -> NodeState:
@@ -241,6 +247,7 @@ class Member:
     def beat(self, now_ms: int, heartbeat: Heartbeat) -> None:
         """Take over the figures of a heartbeat, but for those of its disk."""
         self.copying = heartbeat.copying
+        self.quarantine, self.scrub = heartbeat.quarantine, heartbeat.scrub
         self.promised_before_bytes, self.promised_bytes = self.promised_bytes, 0
         self.counters.append(Counters(now_ms, heartbeat.read_bytes, heartbeat.written_bytes, heartbeat.copied_bytes))
         while self.counters[0].time_ms < now_ms - RATE_WINDOW_MS:

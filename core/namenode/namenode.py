@@ -30,7 +30,8 @@ from core.model import (
     NodeRef,
     Registration,
     RegistrationReply,
-    ScrubAll,
+    ScrubOrder,
+    ScrubProgress,
     Version,
     Wish,
 )
@@ -47,6 +48,7 @@ from core.namenode.membership import Membership
 from core.namenode.reads import Reads
 from core.namenode.redundancy import Redundancy
 from core.namenode.reports import Reports
+from core.namenode.scrubs import Scrubs
 from core.namenode.state import State
 from core.namenode.upkeep import Upkeep
 from core.namenode.uploads import Uploads
@@ -87,6 +89,7 @@ class NameNode:
         self._reads = Reads(self._state)
         self._reports = Reports(self._state)
         self._upkeep = Upkeep(self._state, self._uploads)
+        self._scrubs = Scrubs(self._state)
         self._load()
 
     def _load(self) -> None:
@@ -255,10 +258,12 @@ class NameNode:
         self.tick(now_ms)
         return node_meant(self._state, node_id).wish
 
-    def scrub(self, now_ms: int) -> int:
-        """Tell every node that is up to re-read all its replicas; answer how many were told."""
+    def scrub(self, now_ms: int) -> ScrubOrder:
+        """Tell every node that is up to re-read all its replicas, as fast as it may."""
         self.tick(now_ms)
-        told = [member for member in self._state.members if member.liveness == "up" and member.wish != "failed"]
-        for member in told:
-            member.session.outbox.append(ScrubAll())
-        return len(told)
+        return self._scrubs.order()
+
+    def scrub_progress(self, now_ms: int, order: ScrubOrder) -> ScrubProgress:
+        """How far the nodes are with an order, also one of an earlier NameNode."""
+        self.tick(now_ms)
+        return self._scrubs.progress(order)

@@ -206,6 +206,12 @@ class Reads:
             drain_total=member.drain.total if draining else None,
             drain_eta_ms=member.drain.countdown.eta_ms() if draining else None,
             drain_warning=member.drain.warning if draining else "",
+            quarantined=member.quarantine.replicas,
+            quarantined_bytes=member.quarantine.bytes,
+            scrub_done=member.scrub.done,
+            scrub_total=member.scrub.total,
+            scrub_bytes_per_s=member.scrub.bytes_per_s,
+            last_scrub_ms=member.scrub.finished_ms,
         )
 
     def node(self, word: str) -> NodeDetail:
@@ -267,6 +273,12 @@ class Reads:
             write_bytes_per_s=sum(rate.written for rate in rates),
             started_ms=state.started_ms,
             now_ms=state.now_ms,
+            quarantined=sum(member.quarantine.replicas for member in alive),
+            quarantined_bytes=sum(member.quarantine.bytes for member in alive),
+            scrub_done=sum(member.scrub.done for member in alive),
+            scrub_total=sum(member.scrub.total for member in alive),
+            scrub_bytes_per_s=sum(member.scrub.bytes_per_s for member in alive),
+            last_scrub_ms=min((member.scrub.finished_ms for member in alive), default=0),
         )
 
     def healing_waits(self) -> str:

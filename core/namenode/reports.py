@@ -19,6 +19,7 @@ from core.model import (
     HeartbeatReply,
     Registration,
     RegistrationReply,
+    ScrubAll,
     SendFullReport,
     StopServing,
 )
@@ -164,7 +165,11 @@ class Reports:
         if session.reported:
             chunk_ids = state.redundancy.deletes_to_send(node_id, state.config.deletes_per_heartbeat_max)
             deletes = [DeleteChunk(chunk_id) for chunk_id in chunk_ids]
-        return (*session.sent, *deletes)
+        return (*session.sent, *deletes, *self._scrub(member))
+
+    def _scrub(self, member: Member) -> tuple[Command, ...]:
+        """The order to scrub, until the node says that it heard of it."""
+        return (ScrubAll(member.scrub_order),) if member.scrub.order < member.scrub_order else ()
 
     def _apply_changes(self, member: Member, heartbeat: Heartbeat) -> None:
         state = self._state

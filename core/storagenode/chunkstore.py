@@ -4,7 +4,7 @@ Layout under the node's directory (`identity.json` and `lock` lie beside it):
 
     chunks/ab/<64 hex>   one replica; `ab` are the first two digits of its id
     incoming/            replicas being written, under temporary names; emptied when the directory is opened
-    quarantine/          replicas found bad, as <64 hex>.<n>; kept for a person to look at, never read again
+    quarantine/          replicas found bad, as <64 hex>.<n>; kept for a while for a person to look at, never served
 
 A file becomes visible by a rename after its bytes are fsynced, and counts once its directory is fsynced too.
 
@@ -30,6 +30,7 @@ from core.errors import ChunkCorrupt, ChunkMissing, DiskFailure, DiskFull, Inval
 from core.model import DiskUsage
 from core.storagenode import chunkfile
 from core.storagenode.chunkfile import Buffer
+from core.storagenode.quarantine import Quarantine
 
 _CHUNK_ID = re.compile(r"[0-9a-f]{64}")
 _FAN_OUT = re.compile(r"[0-9a-f]{2}")
@@ -45,7 +46,7 @@ class ChunkStore:
         self._directory = directory
         self._chunks = directory / "chunks"
         self._incoming = directory / "incoming"
-        self._quarantine = directory / "quarantine"
+        self.quarantined = Quarantine(directory / "quarantine", config)
         self._reserve_bytes = config.disk_reserve_bytes
         self._capacity_bytes = config.storage_capacity_bytes
         self._host = host
@@ -67,12 +68,13 @@ class ChunkStore:
         Called once, before anything else. Raises DirectoryFailure.
         """
         try:
-            for folder in (self._chunks, self._incoming, self._quarantine):
-                folder.mkdir(exist_ok=True)
+            for name in ("chunks", "incoming", "quarantine"):
+                (self._directory / name).mkdir(exist_ok=True)
             sync_directory(self._directory)
             for leftover in self._incoming.iterdir():
                 leftover.unlink()
             self._disk = f"{self._host}:{self._directory.stat().st_dev}"
+            self.quarantined.open()
             self._sizes = dict(self._scan())
         except OSError as error:
             raise directory_failure(self._directory, error) from error
@@ -137,13 +139,20 @@ class ChunkStore:
         """Put a bad replica where nothing reads it. Raises ChunkMissing, DiskFailure."""
         path = self._path(chunk_id)
         try:
-            self._set_aside(path)
+            self.quarantined.put(path)
             sync_directory(path.parent)
         except FileNotFoundError as error:
             raise self._missing(chunk_id) from error
         except OSError as error:
             raise self._failure(error, f"quarantine chunk {chunk_id[:12]}") from error
         self._count(chunk_id, 0)
+
+    def trim_quarantine(self, now_ms: int) -> None:
+        """Drop what is in quarantine beyond its bounds. Raises DiskFailure."""
+        try:
+            self.quarantined.trim(now_ms)
+        except OSError as error:
+            raise self._failure(error, "drop a file from quarantine") from error
 
     def delete(self, chunk_id: str) -> None:
         """Remove a replica; one that is not there is no error. Raises DiskFailure.
@@ -164,7 +173,8 @@ class ChunkStore:
         except OSError as error:
             raise self._failure(error, "ask for its free space") from error
         with self._lock:
-            return DiskUsage(self._used_bytes, max(0, self._room_bytes(disk_free_bytes)), self._disk)
+            used_bytes = self._used_bytes + self.quarantined.usage().bytes
+            return DiskUsage(used_bytes, max(0, self._room_bytes(disk_free_bytes)), self._disk)
 
     # --- Writing ------------------------------------------------------------------------------------------------
 
@@ -220,7 +230,7 @@ class ChunkStore:
         """Precondition: the lock is held."""
         room_bytes = disk_free_bytes - self._reserve_bytes
         if self._capacity_bytes:
-            room_bytes = min(room_bytes, self._capacity_bytes - self._used_bytes)
+            room_bytes = min(room_bytes, self._capacity_bytes - self._used_bytes - self.quarantined.usage().bytes)
         return room_bytes - self._promised_bytes
 
     def _disk_free_bytes(self) -> int:
@@ -269,12 +279,7 @@ class ChunkStore:
                     if entry.is_file(follow_symlinks=False) and size_bytes > 0:
                         yield entry.name, size_bytes
                     else:
-                        self._set_aside(folder / entry.name)
-
-    def _set_aside(self, path: Path) -> None:
-        names = (self._quarantine / f"{path.name}.{number}" for number in itertools.count())
-        path.rename(next(name for name in names if not name.exists()))
-        sync_directory(self._quarantine)
+                        self.quarantined.put(folder / entry.name)
 
     # --- Names and refusals -------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -40,6 +41,28 @@ def load(directory: Path) -> Identity | None:
     except OSError as error:
         raise directory_failure(directory, error) from error
     return _parse(path, content)
+
+
+def identity_of(directory: Path, new_id: Callable[[], str], holds_replicas: Callable[[Path], bool]) -> Identity:
+    """The identity on the disk; a new one, written down, if the directory holds nothing yet.
+
+    Raises DirectoryFailure.
+    """
+    identity = load(directory)
+    if identity is not None:
+        return identity
+    try:
+        if holds_replicas(directory):
+            raise DirectoryFailure(
+                f"{directory} holds chunks but no {FILE_NAME}, so it is not known whose they are; "
+                "restore the file or give another directory.",
+                directory=str(directory),
+            )
+        identity = Identity(new_id())
+        save(directory, identity)
+    except OSError as error:
+        raise directory_failure(directory, error) from error
+    return identity
 
 
 def save(directory: Path, identity: Identity) -> None:

@@ -66,6 +66,16 @@ class Inventory:
             held = list(self._held)
         return sorted(held)
 
+    def sizes(self) -> dict[str, int]:
+        """The size of each chunk held."""
+        with self._lock:
+            return dict(self._held)
+
+    def size_bytes(self, chunk_id: str) -> int:
+        """0 if it is not held."""
+        with self._lock:
+            return self._held.get(chunk_id, 0)
+
     def add(self, chunk_id: str, size_bytes: int) -> None:
         """A replica is durable. One that was held before is told again, since someone thought it was not."""
         with self._lock:

@@ -4,7 +4,8 @@ It ties together the disk (chunkstore), what of it has been told (inventory) and
 nothing about other nodes. Its shell moves the messages, pulls the copies and sets the pace.
 
 Threads: data calls, `copied`, `copy_failed`, `fail` and `recover` may come from any number of threads at once. The
-conversation with the NameNode (`registered`, `heartbeat`, `confirmed`, `obey`, `full_report`) belongs to one thread.
+conversation with the NameNode (`registered`, `heartbeat`, `confirmed`, `obey`, `full_report`) belongs to one thread,
+`look_after` to another.
 
 Hard state: the chunk files and identity.json. All else is rebuilt from them when the directory is opened.
 """
@@ -30,6 +31,7 @@ from core.model import (
     HeartbeatReply,
     Registration,
     RegistrationReply,
+    ScrubAll,
     StopServing,
 )
 from core.storagenode import identity as identity_file
@@ -38,6 +40,7 @@ from core.storagenode.chunkstore import ChunkStore, holds_replicas
 from core.storagenode.identity import Identity
 from core.storagenode.inventory import Inventory
 from core.storagenode.locks import ChunkLocks
+from core.storagenode.scrubber import IDLE_MS, Scrubber
 
 
 class StorageNode:
@@ -49,10 +52,10 @@ class StorageNode:
         lock: DirectoryLock,
         identity: Identity,
         chunks: ChunkStore,
-        inventory: Inventory,
+        held: dict[str, int],
         incarnation: str,
         host: str,
-        report_page_chunks: int,
+        config: Config,
     ) -> None:
         self.incarnation = incarnation
         self.host = host
@@ -61,8 +64,9 @@ class StorageNode:
         self._identity = identity
         self._identity_saved = identity
         self._chunks = chunks
-        self._inventory = inventory
-        self._report_page_chunks = report_page_chunks
+        self._inventory = Inventory(held, config.changes_per_heartbeat_max)
+        self._scrubber = Scrubber(self.directory, config, self._inventory, self.verify)
+        self._report_page_chunks = config.report_page_chunks_max
         self._report = 0
         self._changing = ChunkLocks()
         self._lock = threading.Lock()
@@ -80,16 +84,16 @@ class StorageNode:
         make_directory(directory)
         lock = lock_directory(directory)
         try:
-            identity = _identity_of(directory, new_id)
+            identity = identity_file.identity_of(directory, new_id, holds_replicas)
             chunks = ChunkStore(directory, config, host)
             return cls(
                 lock=lock,
                 identity=identity,
                 chunks=chunks,
-                inventory=Inventory(chunks.open(), config.changes_per_heartbeat_max),
+                held=chunks.open(),
                 incarnation=new_id(),
                 host=host,
-                report_page_chunks=config.report_page_chunks_max,
+                config=config,
             )
         except BaseException:
             lock.release()
@@ -241,6 +245,22 @@ class StorageNode:
             self._chunks.quarantine(chunk_id)
         self._inventory.remove(chunk_id, corrupt=True)
 
+    def look_after(self, now_ms: int) -> int:
+        """Keep the quarantine within its bounds and re-read the next replica, if it is time.
+
+        now_ms: wall-clock time. The answer is after how many milliseconds to call again, counted from this call.
+        Belongs to one thread. Raises DiskFailure if the disk can't be told anything of just now; call again later.
+        """
+        if not self.serving:
+            return IDLE_MS
+        self._chunks.trim_quarantine(now_ms)
+        with self._lock:
+            served_bytes = self._read_bytes + self._written_bytes
+        try:
+            return self._scrubber.step(now_ms, served_bytes)
+        except NodeNotServing:  # it was failed in this very moment
+            return IDLE_MS
+
     # --- Serving or not -----------------------------------------------------------------------------------------
 
     @property
@@ -287,6 +307,8 @@ class StorageNode:
                 read_bytes=self._read_bytes,
                 written_bytes=self._written_bytes,
                 copied_bytes=self._copied_bytes,
+                quarantine=self._chunks.quarantined.usage(),
+                scrub=self._scrubber.state,
             )
 
     def confirmed(self, sequence: int) -> None:
@@ -322,6 +344,8 @@ class StorageNode:
             self._delete(command.chunk_id)
         elif isinstance(command, StopServing):
             self.fail()
+        elif isinstance(command, ScrubAll):
+            self._scrubber.ask(command.order)
         elif isinstance(command, CopyChunk):
             return not self._begin_copy(command.chunk.id)
         else:
@@ -366,22 +390,3 @@ class StorageNode:
         if identity != self._identity_saved:
             identity_file.save(self.directory, identity)
             self._identity_saved = identity
-
-
-def _identity_of(directory: Path, new_id: Callable[[], str]) -> Identity:
-    """The identity on the disk; a new one, written down, if the directory holds nothing yet."""
-    identity = identity_file.load(directory)
-    if identity is not None:
-        return identity
-    try:
-        if holds_replicas(directory):
-            raise DirectoryFailure(
-                f"{directory} holds chunks but no {identity_file.FILE_NAME}, so it is not known whose they are; "
-                "restore the file or give another directory.",
-                directory=str(directory),
-            )
-        identity = Identity(new_id())
-        identity_file.save(directory, identity)
-    except OSError as error:
-        raise directory_failure(directory, error) from error
-    return identity

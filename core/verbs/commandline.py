@@ -26,7 +26,9 @@ END_OF_OPTIONS = "--"
 LINE_MAX = 100_000
 """Characters; the time that shlex takes for a word grows with the square of its length."""
 
-_VALUE_FLAGS = frozenset(flag for verb in VERBS.values() for argument in verb.arguments for flag in argument.flags)
+_VALUE_FLAGS = frozenset(
+    flag for verb in VERBS.values() for argument in verb.arguments for flag in argument.flags if not argument.switch
+)
 
 _VERBS_BY_WORD = {phrase[0]: " ".join(phrase) for phrase in reversed(PHRASES)}
 """The first way to go on from each word that can begin a command."""
@@ -116,7 +118,7 @@ class _Command:
         verb, length = found
         given = self._bind(verb, [*range(start), *range(start + length, len(self._words))])
         self._check_complete(verb, given, json)
-        values = {argument.name: self._value(argument, given.get(argument, ())) for argument in verb.arguments}
+        values = {argument.name: self._value(argument, given.get(argument)) for argument in verb.arguments}
         return Invocation(verb, argparse.Namespace(**values), json)
 
     def _verb_index(self) -> int:
@@ -133,7 +135,7 @@ class _Command:
             bound, surplus = _argument_parser(verb).parse_known_intermixed_args(tokens)
         except argparse.ArgumentError:  # only an option without its value is left to go wrong
             for index, token, following in zip(indexes, tokens, [*tokens[1:], END_OF_OPTIONS], strict=True):
-                if (argument := verb.option(token)) and not following.isdecimal():
+                if (argument := _takes_value(verb, token)) and not following.isdecimal():
                     raise self._refusal(f"{token} needs a value: {argument.label}.", index) from None
             raise
         for token in surplus:
@@ -141,7 +143,10 @@ class _Command:
                 raise self._too_many(verb, int(token))
         given: dict[Argument, Sequence[int]] = {}
         for argument in verb.arguments:
-            if (index := getattr(bound, argument.name)) not in (None, []):
+            index = getattr(bound, argument.name)
+            if argument.switch and index:
+                given[argument] = []
+            elif not argument.switch and index not in (None, []):
                 given[argument] = index if argument.many else [index]
         return given
 
@@ -153,9 +158,10 @@ class _Command:
             return str(index)
         if word in (JSON_FLAG, END_OF_OPTIONS):
             return word
-        if verb.option(flag):
+        option = verb.option(flag)
+        if option and not (option.switch and equals):
             return f"{flag}={index}" if equals else flag
-        follows_flag = index > 0 and verb.option(self._words[index - 1])
+        follows_flag = index > 0 and _takes_value(verb, self._words[index - 1])
         if is_option(word) and not follows_flag:
             raise self._unknown_option(verb, index)
         return str(index)
@@ -164,7 +170,7 @@ class _Command:
         for _, group in groupby(verb.arguments, lambda argument: argument.one_of or argument.name):
             choices = list(group)
             labels = " or ".join(argument.label for argument in choices)
-            taken = [given[argument][0] for argument in choices if argument in given]
+            taken = [(*given[argument], len(self._words))[0] for argument in choices if argument in given]
             if not taken and (choices[0].one_of or not choices[0].optional):
                 raise self._refusal(f"{labels} is missing. Usage: {verb.usage}")
             if len(taken) > 1:
@@ -173,7 +179,9 @@ class _Command:
         if json and needed and needed not in given:
             raise self._refusal(f"--json and the bytes can't share the output; add {needed.label}.")
 
-    def _value(self, argument: Argument, indexes: Sequence[int]) -> Any:
+    def _value(self, argument: Argument, indexes: Sequence[int] | None) -> Any:
+        if argument.switch:
+            return indexes is not None
         if not indexes:
             return None
         text = " ".join(self._words[index] for index in indexes)
@@ -215,11 +223,19 @@ def _argument_parser(verb: Verb) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(verb.name, verb.usage, add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument(JSON_FLAG, dest=JSON_FLAG, action="store_true")
     for argument in verb.arguments:
-        if argument.flags:
+        if argument.switch:
+            parser.add_argument(*argument.flags, dest=argument.name, action="store_true")
+        elif argument.flags:
             parser.add_argument(*argument.flags, dest=argument.name, type=int)
         else:
             parser.add_argument(argument.name, nargs="*" if argument.many else "?", type=int)
     return parser
+
+
+def _takes_value(verb: Verb, word: str) -> Argument | None:
+    """The option that this word is, if a value must follow it."""
+    option = verb.option(word)
+    return option if option and not option.switch else None
 
 
 def is_option(word: str) -> bool:

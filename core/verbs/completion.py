@@ -84,9 +84,9 @@ class _Completer:
     def _of_verb(self, verb: Verb, given: list[str]) -> tuple[int, Iterable[str]]:
         ended = END_OF_OPTIONS in given
         flag, equals, value = self._prefix.partition("=")
-        if not ended and equals and (argument := verb.option(flag)):
+        if not ended and equals and (argument := verb.option(flag)) and not argument.switch:
             return len(flag) + 1, self._values(argument, value)
-        if not ended and given and (argument := verb.option(given[-1])):
+        if not ended and given and (argument := verb.option(given[-1])) and not argument.switch:
             return 0, self._values(argument, self._prefix)
         if not ended and self._prefix.startswith("-"):
             return 0, self._flags(verb, given)
@@ -144,7 +144,7 @@ def _plain(verb: Verb, given: Sequence[str]) -> list[str]:
             return [*plain, *rest]
         if not is_option(word):
             plain.append(word)
-        elif verb.option(word):
+        elif (argument := verb.option(word)) and not argument.switch:
             next(rest, None)
     return plain
 

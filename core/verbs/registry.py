@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from core.errors import UsageError
-from core.model import NodeDetail, NodeInfo, Version
+from core.model import NodeDetail, NodeInfo, ScrubProgress, Steps, Version
 from core.store import Content
 from core.units import human_bytes, parse_bytes, plural
 from core.verbs.verb import Argument, Completes, Context, Result, Verb, Written
@@ -174,10 +174,33 @@ def _changed(node: NodeInfo) -> Result:
     return Result("node_info", node, f"{node.name} is {node.state}: {node.reason}.", warnings)
 
 
-def _scrub(context: Context, _: argparse.Namespace) -> Result:
-    asked = context.store.scrub()
-    text = f"Asked {plural(asked, 'storage node')} to re-read every replica; `events` and `status` tell what was found."
-    return Result("text", {"nodes": asked}, text)
+def _scrub(context: Context, arguments: argparse.Namespace) -> Result:
+    if arguments.wait and arguments.no_wait:
+        raise UsageError("Give --wait or --no-wait, not both.")
+    if not (arguments.wait or (context.attended and not arguments.no_wait)):
+        asked = context.store.scrub()
+        return Result("text", {"nodes": asked}, f"{_asked(asked)}; `status` tells how far they are.")
+    steps = context.steps or (lambda _: None)
+    progress = context.store.scrub_and_wait(progress=lambda state: steps(_scrub_steps(state)), cancel=context.cancel)
+    return Result("text", progress, _scrubbed(progress))
+
+
+def _asked(nodes: int) -> str:
+    return f"Asked {plural(nodes, 'storage node')} to re-read every replica"
+
+
+def _scrub_steps(state: ScrubProgress) -> Steps:
+    return Steps(f"re-reading at {human_bytes(state.bytes_per_s)}/s", state.done, state.total)
+
+
+def _scrubbed(progress: ScrubProgress) -> str:
+    found = f"{plural(progress.bad, 'was', 'were')} bad and {'is' if progress.bad == 1 else 'are'} being replaced"
+    read = f"{plural(progress.done, 'replica')} re-read, {found if progress.bad else 'all good'}"
+    if progress.finished == progress.nodes:
+        return f"{read}."
+    if progress.finished + len(progress.away) == progress.nodes:
+        return f"{read}; {', '.join(progress.away)} went away before the end."
+    return f"{read} so far. The scrub goes on without you; `status` tells how far it is."
 
 
 def _events(context: Context, arguments: argparse.Namespace) -> Result:
@@ -343,7 +366,17 @@ _ALL = (
     Verb("recover", "let a failed storage node work again", (_NODE,), _recover, mutates=True),
     Verb("drain", "copy everything off a storage node, so that it can be taken away", (_NODE,), _drain, mutates=True),
     Verb("undrain", "take a drain back, finished or not", (_NODE,), _undrain, mutates=True),
-    Verb("scrub", "re-read and check every replica now", (), _scrub, mutates=True),
+    Verb(
+        "scrub",
+        "re-read and check every replica now",
+        (
+            Argument("wait", "wait until it is done, as it does on a terminal", ("--wait",), switch=True),
+            Argument("no_wait", "only ask for it, as it does in a pipe", ("--no-wait",), switch=True),
+        ),
+        _scrub,
+        mutates=True,
+        lasts=True,
+    ),
     Verb(
         "events",
         "show what happened in the cluster",

@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from core.model import Progress
+from core.model import Progress, Steps
 
 if TYPE_CHECKING:
     from core.store import ArtifactStore
@@ -43,11 +43,15 @@ class Argument:
     """Of the arguments that share this word, exactly one must be given."""
     many: bool = False
     """Takes all the words that are left, joined by spaces."""
+    switch: bool = False
+    """An option without a value: True if it is given, else False."""
 
     @property
     def label(self) -> str:
         """How usage shows it: `NAME`, `--version N`."""
         metavar = self.metavar or self.name.upper()
+        if self.switch:
+            return self.flags[0]
         return f"{self.flags[0]} {metavar}" if self.flags else metavar
 
     @property
@@ -85,6 +89,8 @@ class Result:
     text: str = ""
     """One sentence about what was done, for verbs that change something; of kind `text`, all there is to show."""
     warnings: tuple[str, ...] = ()
+    failed: bool = False
+    """What was asked for was found wanting: the answer is shown all the same, and the exit code is 1."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,10 @@ class Context:
     stdout: BinaryIO | None = None
     """Where `get` without --output writes; None makes it return the bytes in the Result instead."""
     progress: Callable[[Progress], None] | None = None
+    steps: Callable[[Steps], None] | None = None
+    """Told how far a verb that `lasts` is."""
+    attended: bool = False
+    """Somebody waits at a terminal for the answer."""
     cancel: threading.Event = field(default_factory=threading.Event)
     directory: Path = field(default_factory=Path.cwd)
     """Relative paths start here."""
@@ -135,6 +145,8 @@ class Verb:
     mutates: bool = False
     transfers: bool = False
     """Moves content: may take long, reports progress, can be cancelled."""
+    lasts: bool = False
+    """May take long without moving content: tells of its steps, and ends early, with what it has, when cancelled."""
     examples: tuple[str, ...] = ()
     json_needs: str = ""
     """Name of the argument without which `--json` makes no sense, since the answer is bytes."""

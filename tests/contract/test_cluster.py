@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from core.errors import InvalidRequest, NodeNotFound
-from core.model import DISK_STATES, NODE_STATES
+from core.model import DISK_STATES, NODE_STATES, ScrubProgress
 from core.store import ArtifactStore
 from core.verbs import to_json
 from tests.contract.conftest import Backend
@@ -172,6 +173,23 @@ def test_nodes_say_how_full_their_disks_are(store: ArtifactStore) -> None:
 
 def test_scrub_asks_every_node_that_is_up(store: ArtifactStore) -> None:
     assert store.scrub() == 4
+
+
+def test_a_scrub_can_be_waited_for(store: ArtifactStore, name: str) -> None:
+    store.upload(name, f"read again {name}", replication=4)
+    seen: list[ScrubProgress] = []
+    done = store.scrub_and_wait(progress=seen.append)
+    assert seen[-1] == done
+    assert (done.nodes, done.finished, done.away) == (4, 4, ())
+    assert done.done == done.total >= 4
+    assert done.bad == 0
+
+
+def test_waiting_for_a_scrub_can_be_given_up(store: ArtifactStore, name: str) -> None:
+    store.upload(name, f"read again {name}", replication=4)
+    cancel = threading.Event()
+    cancel.set()
+    assert store.scrub_and_wait(cancel=cancel).nodes == 4
 
 
 def test_what_comes_back_is_plain_and_frozen(store: ArtifactStore, name: str) -> None:

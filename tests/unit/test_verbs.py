@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ArtifactNotFound, Cancelled, OutputFailure, SourceFailure, UsageError
-from core.model import NodeDetail, Progress
+from core.model import NodeDetail, Progress, Steps
 from core.units import human_bytes, parse_bytes, plural
 from core.verbs import VERBS, Context, Result, complete, find, parse, parse_line, split, to_json
 from tests.fakes import FakeStore
@@ -487,6 +487,39 @@ def test_transfers_report_and_can_be_cancelled(context: Context) -> None:
         do(context, "get a")
 
 
+def test_scrub_waits_where_somebody_does(context: Context) -> None:
+    do(context, "upload a one")
+    asked = do(context, "scrub")
+    assert to_json(asked.value) == {"nodes": 4}
+    context.attended = True
+    seen: list[Steps] = []
+    context.steps = seen.append
+    waited = do(context, "scrub")
+    assert (waited.text, waited.failed) == ("3 replicas re-read, all good.", False)
+    assert (seen[-1].done, seen[-1].total) == (3, 3)
+    assert to_json(do(context, "scrub --no-wait").value) == {"nodes": 4}
+    context.attended = False
+    assert to_json(do(context, "scrub --wait").value)["finished"] == 4
+    with pytest.raises(UsageError, match="not both"):
+        do(context, "scrub --wait --no-wait")
+
+
+def test_a_scrub_goes_on_when_nobody_waits_any_more(context: Context) -> None:
+    do(context, "upload a one")
+    context.cancel.set()
+    assert "goes on" in do(context, "scrub --wait").text
+
+
+@pytest.mark.parametrize("line", ["scrub --wait=1", "scrub --wait yes", "scrub --waits"])
+def test_a_switch_takes_no_value(line: str) -> None:
+    with pytest.raises(UsageError):
+        parse_line(line)
+
+
+def test_switches_stand_anywhere() -> None:
+    assert given_to("--wait scrub") == given_to("scrub --wait") == {"wait": True, "no_wait": False}
+
+
 def test_what_changes_something_is_marked() -> None:
     mutating = {"upload", "update", "delete", "undelete", "fail", "recover", "drain", "undrain", "scrub"}
     assert {verb.name for verb in VERBS.values() if verb.mutates} == mutating
@@ -528,6 +561,8 @@ def completed(line: str, directory: Path = Path("/nonexistent")) -> tuple[int, t
         ("help und", 5, ("undelete", "undrain")),
         ("undelete mo", 9, ()),
         ("exit ", 5, ("--json",)),
+        ("scrub ", 6, ("--wait", "--no-wait", "--json")),
+        ("scrub --wait ", 13, ("--no-wait", "--json")),
         ("nonsense ", 9, ()),
     ],
 )

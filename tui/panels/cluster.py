@@ -8,7 +8,7 @@ from core.model import NODE_STATES, ClusterStatus
 from tui.lines import Line, Run, bar, line, sparkline, wrap
 from tui.panels.nodes import used_tone
 from tui.state import AppState
-from tui.text import count, duration, rate, safe, share, size
+from tui.text import count, duration, rate, safe, scrubbing, share, size
 from tui.words import NODE_GLYPHS, cluster_health, healing_progress
 
 LABEL_WIDTH = 10
@@ -131,6 +131,7 @@ def _upkeep(status: ClusterStatus) -> list[Line]:
             Run("  garbage ", "dim"),
             size(status.garbage_bytes),
             Run("  quarantined ", "dim"),
-            Run(count(status.corrupt), "warn" if status.corrupt else ""),
-        )
+            Run(count(status.quarantined), "warn" if status.quarantined else ""),
+        ),
+        _labelled("scrub", scrubbing(status, status.now_ms)),
     ]

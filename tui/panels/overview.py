@@ -8,7 +8,7 @@ from functools import partial
 from core.model import ArtifactInfo, NodeArtifact, NodeDetail, Version
 from tui.lines import Line, Run, bar, line, sparkline, wrap
 from tui.panels.nodes import used_share, used_tone
-from tui.text import beat, count, duration, rate, safe, share, size, wall_time
+from tui.text import beat, count, duration, rate, safe, scrubbing, share, size, wall_time
 from tui.widgets.live_table import Column, Row
 from tui.words import disk_state, drain_progress, health, node_state
 
@@ -81,7 +81,12 @@ def node_lines(
         ),
         _labelled("chunks", count(node.chunks), Run("   copying ", "dim"), count(node.copying)),
         _labelled("artifacts", count(detail.artifacts_total)),
-        _labelled("quarantine", Run(count(node.corrupt), "warn" if node.corrupt else "")),
+        _labelled(
+            "quarantine",
+            Run(count(node.quarantined), "warn" if node.quarantined else ""),
+            Run(f"   {size(node.quarantined_bytes)}", "dim"),
+        ),
+        *_wrapped("scrub", scrubbing(node, now_ms), width),
         _labelled("beat", f"{beat(node.heartbeat_age_ms)} ago"),
         _labelled("read", Run(sparkline(reads, spark), "accent"), f" {rate(node.read_bytes_per_s):>11}"),
         _labelled("write", Run(sparkline(writes, spark), "accent"), f" {rate(node.write_bytes_per_s):>11}"),

@@ -27,8 +27,10 @@ from core.model import (
     Heartbeat,
     HeartbeatReply,
     Lease,
+    QuarantineUsage,
     Registration,
     ScrubAll,
+    ScrubState,
     SendFullReport,
     StopServing,
     StoredChunk,
@@ -76,6 +78,8 @@ class FakeNode:
     read_bytes: int = 0
     written_bytes: int = 0
     copied_bytes: int = 0
+    scrub: ScrubState = field(default_factory=ScrubState)
+    quarantine: QuarantineUsage = field(default_factory=QuarantineUsage)
     gave_up: bool = False
     told: list[object] = field(default_factory=list)
     """Every command that arrived."""
@@ -149,6 +153,8 @@ class FakeNode:
             read_bytes=self.read_bytes,
             written_bytes=self.written_bytes,
             copied_bytes=self.copied_bytes,
+            quarantine=self.quarantine,
+            scrub=self.scrub,
         )
         self.received, self.removed, self.corrupt, self.failed_copies = [], [], [], []
         return heartbeat
@@ -256,6 +262,7 @@ class Driver:
                 node.failed_copies.append(command.chunk.id)
         elif isinstance(command, ScrubAll):
             node.scrubs += 1
+            node.scrub = ScrubState(command.order, ordered=True, total=len(node.chunks))
         elif isinstance(command, StopServing):
             node.serving = False
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.model import CopyChunk, DeleteChunk, ScrubAll, SendFullReport
+from core.model import CopyChunk, DeleteChunk, SendFullReport
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import Driver, key_of
 
@@ -534,15 +534,6 @@ def test_healing_goes_on_when_enough_are_back(make_driver: MakeDriver) -> None:
     driver.run(15_000)
     assert driver.namenode.status(driver.now_ms).healing_waits == ""
     assert driver.replicas("a") == [3] * 6
-
-
-def test_scrub_reaches_every_node_that_is_up(driver: Driver) -> None:
-    driver[1].kill()
-    driver.run(15_000)
-    assert driver.namenode.scrub(driver.now_ms) == 3
-    driver.run(1_000)
-    assert [node.scrubs for node in driver.nodes.values()] == [0, 1, 1, 1]
-    assert ScrubAll() in driver[2].told
 
 
 @pytest.mark.parametrize("wish", ["failed", "draining"])

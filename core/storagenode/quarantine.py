@@ -1,0 +1,102 @@
+"""Replicas found bad: kept for a person to look at, within bounds, and never served.
+
+Files lie under quarantine/ as <64 hex>.<n>. Since when one is there is the time of its last change of name, which the
+file system notes (ctime); whatever else touches it only lets it stay longer.
+
+Hard state: the files. The rest is read from them when the directory is opened.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import stat
+import threading
+from pathlib import Path
+
+from core.config import Config
+from core.directory import sync_directory
+from core.model import Quarantined, QuarantineUsage
+
+_NAME = re.compile(r"([0-9a-f]{64})\.[0-9]+")
+
+
+class Quarantine:
+    """Thread-safe. All methods raise OSError."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self._folder = folder
+        self._bytes_max = config.quarantine_bytes_max
+        self._retention_ms = config.quarantine_retention_ms
+        self._lock = threading.Lock()
+        self._kept: dict[str, Quarantined] = {}
+        """By file name, the longest there first."""
+        self._bytes = 0
+
+    def open(self) -> None:
+        """Take stock. Called once, before anything else but `put`."""
+        with os.scandir(self._folder) as entries:
+            found = [
+                (entry.name, entry.stat(follow_symlinks=False)) for entry in entries if _NAME.fullmatch(entry.name)
+            ]
+        for name, facts in sorted(found, key=lambda item: (item[1].st_ctime_ns, item[0])):
+            self._note(name, facts)
+
+    def usage(self) -> QuarantineUsage:
+        with self._lock:
+            return QuarantineUsage(len(self._kept), self._bytes)
+
+    def kept(self) -> list[Quarantined]:
+        """What is there, the longest there first."""
+        with self._lock:
+            return list(self._kept.values())
+
+    def files_of(self, chunk_id: str) -> list[Path]:
+        """The files that were replicas of a chunk."""
+        with self._lock:
+            names = [name for name, kept in self._kept.items() if kept.chunk == chunk_id]
+        return [self._folder / name for name in names]
+
+    def put(self, path: Path) -> None:
+        """Take a file in, durably but for its old name: the caller syncs the directory it comes from."""
+        names = (self._folder / f"{path.name}.{number}" for number in itertools.count())
+        kept = next(name for name in names if not os.path.lexists(name))
+        path.rename(kept)
+        self._note(kept.name, kept.lstat())
+        sync_directory(self._folder)
+
+    def taken(self, path: Path) -> None:
+        """A file was moved out again."""
+        self._forget(path.name)
+
+    def trim(self, now_ms: int) -> int:
+        """Drop what is there for too long, and the oldest while there is too much; answer how many were dropped."""
+        dropped = 0
+        while (name := self._next_to_drop(now_ms)) is not None:
+            (self._folder / name).unlink(missing_ok=True)
+            self._forget(name)
+            dropped += 1
+        return dropped
+
+    def _next_to_drop(self, now_ms: int) -> str | None:
+        with self._lock:
+            if not self._kept:
+                return None
+            name, oldest = next(iter(self._kept.items()))
+            too_old = now_ms - oldest.since_ms > self._retention_ms
+            return name if too_old or self._bytes > self._bytes_max else None
+
+    def _note(self, name: str, facts: os.stat_result) -> None:
+        """Only files are counted and dropped; anything else of such a name is somebody's own doing."""
+        match = _NAME.fullmatch(name)
+        if match is None or not stat.S_ISREG(facts.st_mode):
+            return
+        with self._lock:
+            self._kept[name] = Quarantined(match[1], facts.st_size, facts.st_ctime_ns // 1_000_000)
+            self._bytes += facts.st_size
+
+    def _forget(self, name: str) -> None:
+        with self._lock:
+            kept = self._kept.pop(name, None)
+            self._bytes -= kept.size_bytes if kept else 0
