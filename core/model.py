@@ -216,6 +216,28 @@ class ClusterStatus:
     scrub_bytes_per_s: int = 0
     last_scrub_ms: int = 0
     """Every replica on these nodes was re-read since a round that ended then; 0: not all yet."""
+    garbage_due_ms: int | None = None
+    """When the first of the garbage is to be removed, in the past if something holds that up; None without garbage."""
+    garbage_chunks: int = 0
+    unknown_bytes: int = 0
+    """Part of garbage_bytes: chunks found on storage nodes that this cluster knows nothing of. They are kept longer."""
+    trash_bytes: int = 0
+    """Sizes of all versions of the artifacts in the trash."""
+
+
+@dataclass(frozen=True)
+class TrashedArtifact:
+    """A row of `trash`: an artifact that was deleted and can be undeleted."""
+
+    name: str
+    version: int
+    """Its newest."""
+    versions: int
+    size_bytes: int
+    """Of all its versions together."""
+    deleted_ms: int
+    purge_ms: int
+    """When it is removed for good."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from core.model import (
     NodeInfo,
     Progress,
     ScrubProgress,
+    TrashedArtifact,
     Version,
     Wish,
 )
@@ -126,6 +127,10 @@ class ArtifactStore:
         """Take the artifact deleted last under this name out of the trash. Raises ArtifactNotFound, ArtifactExists."""
         return self._gateway.namenode.undelete(self._gateway.unique_id(), name)
 
+    def purge(self, name: str) -> Version:
+        """Remove the artifact deleted last under this name from the trash, for good. Raises ArtifactNotFound."""
+        return self._gateway.namenode.purge(self._gateway.unique_id(), name)
+
     # --- Reading ------------------------------------------------------------------------------------------------
 
     def get(self, name: str, version: int | None = None) -> bytes:
@@ -215,6 +220,10 @@ class ArtifactStore:
     def info(self, name: str, version: int | None = None) -> ArtifactInfo:
         """All about one version, with the place of each replica. Raises ArtifactNotFound, VersionNotFound."""
         return self._gateway.namenode.info(name, version)
+
+    def trash(self) -> builtins.list[TrashedArtifact]:
+        """Artifacts that can be undeleted, the one deleted last first."""
+        return self._gateway.namenode.trash()
 
     def status(self) -> ClusterStatus:
         """The cluster at this moment."""

@@ -51,6 +51,7 @@ from core.model import (
     Progress,
     ScrubProgress,
     Severity,
+    TrashedArtifact,
     Version,
     Wish,
 )
@@ -138,6 +139,16 @@ class StoredVersion:
     chunk_ids: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Trashed:
+    versions: list[StoredVersion]
+    time_ms: int
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(stored.version.size_bytes for stored in self.versions)
+
+
 class FakeStore(ArtifactStore):
     """Thread-safe and deterministic: ids, placement and times depend on the calls alone."""
 
@@ -159,7 +170,7 @@ class FakeStore(ArtifactStore):
         self._gate: Gate | None = None
         self._contents: dict[str, bytes] = {}
         self._artifacts: dict[str, list[StoredVersion]] = {}
-        self._trash: dict[str, list[list[StoredVersion]]] = {}
+        self._trash: dict[str, list[Trashed]] = {}
         self._keep: dict[str, int] = {}
         """How many versions an artifact keeps; 0 for all."""
         self._events: list[Event] = []
@@ -445,7 +456,7 @@ class FakeStore(ArtifactStore):
         with self._call("delete"):
             stored = self._find(name)
             del self._artifacts[name]
-            self._trash.setdefault(name, []).append(stored)
+            self._trash.setdefault(name, []).append(Trashed(stored, self.clock()))
             self._tell("info", f"Deleted {name}.", artifact=name)
             return stored[-1].version
 
@@ -455,9 +466,33 @@ class FakeStore(ArtifactStore):
             self._check_free(name)
             if not self._trash.get(name):
                 raise ArtifactNotFound(f"The trash has no artifact {name!r}; nothing was deleted under this name.")
-            self._artifacts[name] = self._trash[name].pop()
+            self._artifacts[name] = self._trash[name].pop().versions
             self._tell("info", f"Undeleted {name}.", artifact=name)
             return self._artifacts[name][-1].version
+
+    def purge(self, name: str) -> Version:
+        with self._call("purge"):
+            if not self._trash.get(name):
+                raise ArtifactNotFound(f"The trash has no artifact {name!r}; nothing was deleted under this name.")
+            deleted = self._trash[name].pop()
+            self._tell("info", f"Purged {name}.", artifact=name)
+            return deleted.versions[-1].version
+
+    def trash(self) -> builtins.list[TrashedArtifact]:
+        with self._call("trash"):
+            rows = [
+                TrashedArtifact(
+                    name,
+                    deleted.versions[-1].version.version,
+                    len(deleted.versions),
+                    deleted.size_bytes,
+                    deleted.time_ms,
+                    deleted.time_ms + self.config.trash_retention_ms,
+                )
+                for name, entries in self._trash.items()
+                for deleted in entries
+            ]
+            return sorted(rows, key=lambda row: -row.deleted_ms)
 
     def list(self, filter: str = "") -> builtins.list[Artifact]:
         with self._call("list"):
@@ -571,6 +606,7 @@ class FakeStore(ArtifactStore):
                 write_bytes_per_s=self.write_bytes_per_s,
                 started_ms=self._started_ms,
                 now_ms=self.clock(),
+                trash_bytes=sum(deleted.size_bytes for entries in self._trash.values() for deleted in entries),
             )
 
     def nodes(self) -> builtins.list[NodeInfo]:

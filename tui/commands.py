@@ -66,6 +66,8 @@ class Commands:
             self._shown[name](given)
         elif not self._app.connected:
             self._app.complain("The cluster is not connected yet; wait until it is, then repeat the command.")
+        elif name == "purge":
+            self._ask_purge(invocation)
         elif name == "get" and given.output is None:
             self._app.open_screen(PreviewScreen(given.name, given.version))
         elif invocation.verb.transfers:
@@ -153,6 +155,15 @@ class Commands:
             "Delete",
         )
         self._confirm(question, lambda: self.run(_invocation("delete", name=name)))
+
+    def _ask_purge(self, invocation: Invocation) -> None:
+        question = Question(
+            "Purge this artifact?",
+            invocation.arguments.name,
+            "It was deleted, and all its versions leave the trash for good: nothing brings them back.",
+            "Purge",
+        )
+        self._confirm(question, lambda: self._call(invocation))
 
     def _confirm(self, question: Question, then: Callable[[], None]) -> None:
         self._app.open_dialog(Confirm(question, self._app.guard_s), lambda yes: then() if yes else None)

@@ -9,11 +9,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from core.model import Artifact, ArtifactInfo, ClusterStatus, Event, NodeDetail, NodeInfo, Version
+from core.model import Artifact, ArtifactInfo, ClusterStatus, Event, NodeDetail, NodeInfo, TrashedArtifact, Version
 from core.units import plural
 from core.verbs import Kind, Result
 from tui.text import age, beat, count, duration, rate, safe, safe_lines, scrubbing, share, size, wall_time
-from tui.words import drain_progress, healing_progress
+from tui.words import drain_progress, garbage, healing_progress
 
 _STYLES = {
     "ok": "green",
@@ -118,14 +118,32 @@ def _status(status: ClusterStatus, _: int) -> RenderableType:
             "corrupt": count(status.corrupt),
             "quarantine": f"{plural(status.quarantined, 'replica')}, {size(status.quarantined_bytes)}",
             "scrub": scrubbing(status, status.now_ms),
-            "trash": f"{count(status.trash)} artifacts",
-            "garbage": size(status.garbage_bytes),
+            "trash": f"{plural(status.trash, 'artifact')}, {size(status.trash_bytes)}",
+            "garbage": garbage(status),
             "rates": f"{rate(status.read_bytes_per_s)} read, {rate(status.write_bytes_per_s)} written",
             "safe mode": "yes" if status.safe_mode else "no",
             "epoch": str(status.epoch),
             "up for": duration((status.now_ms - status.started_ms) / 1000),
             "cluster id": status.cluster_id,
         }
+    )
+
+
+def _trash(rows: Sequence[TrashedArtifact], now_ms: int) -> RenderableType:
+    if not rows:
+        return Text("The trash is empty.")
+    return _table(
+        ("NAME", ">SIZE", ">VERSION", "DELETED", ">GOES IN"),
+        (
+            (
+                safe(row.name),
+                size(row.size_bytes),
+                str(row.version),
+                wall_time(row.deleted_ms),
+                age(row.purge_ms - now_ms),
+            )
+            for row in rows
+        ),
     )
 
 
@@ -204,6 +222,7 @@ _TABLES: Mapping[Kind, Callable[[Any, int], RenderableType]] = {
     "versions": _versions,
     "info": _info,
     "status": _status,
+    "trash": _trash,
     "nodes": _nodes,
     "node": _node,
     "events": _events,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.model import Artifact, ClusterStatus, DiskState, Health, NodeInfo, NodeState, Severity
 from tui.lines import Run, Tone
-from tui.text import count, duration, rate, share, size
+from tui.text import age, count, duration, rate, share, size
 
 NODE_GLYPHS: dict[NodeState, tuple[str, Tone]] = {
     "up": ("●", "good"),
@@ -88,6 +88,17 @@ def _worst(health: Health, replication: int) -> str:
 
 def artifact_health(artifact: Artifact) -> Run:
     return health(artifact.health, artifact.replication)
+
+
+def garbage(status: ClusterStatus) -> str:
+    """`12 MiB, goes in 8m, 1 MiB of it unknown`."""
+    words = [size(status.garbage_bytes)]
+    if status.garbage_due_ms is not None:
+        left_ms = status.garbage_due_ms - status.now_ms
+        words.append(f"goes in {age(left_ms)}" if left_ms > 0 else "goes now")
+    if status.unknown_bytes:
+        words.append(f"{size(status.unknown_bytes)} of it unknown")
+    return ", ".join(words)
 
 
 def cluster_health(status: ClusterStatus) -> Run:

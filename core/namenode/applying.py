@@ -68,6 +68,11 @@ def _undelete(connection: sqlite3.Connection, edit: edits.UndeleteArtifact) -> N
     _remember(connection, edit.operation, asdict(edit.result), edit.time_ms)
 
 
+def _expire_trash(connection: sqlite3.Connection, edit: edits.ExpireTrash) -> None:
+    connection.execute("UPDATE artifacts SET deleted_ms = 0 WHERE artifact = ?", (edit.artifact,))
+    _remember(connection, edit.operation, asdict(edit.result), edit.time_ms)
+
+
 def _prune(connection: sqlite3.Connection, edit: edits.PruneVersions) -> None:
     lists = _lists_before(connection, edit.artifact, edit.oldest)
     connection.execute("DELETE FROM versions WHERE artifact = ? AND version < ?", (edit.artifact, edit.oldest))
@@ -158,6 +163,7 @@ _CHANGES: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
     edits.PublishVersion: _publish,
     edits.DeleteArtifact: _delete,
     edits.UndeleteArtifact: _undelete,
+    edits.ExpireTrash: _expire_trash,
     edits.PruneVersions: _prune,
     edits.PurgeArtifact: _purge,
     edits.NoteGarbage: _note_garbage,

@@ -15,7 +15,7 @@ from typing import Any
 
 from core.directory import DirectoryLock, lock_directory, make_directory
 from core.errors import ReadOnly
-from core.model import ChunkKey, Version, Wish
+from core.model import ChunkKey, TrashedArtifact, Version, Wish
 from core.namenode import edits
 from core.namenode.applying import change
 from core.namenode.garbage import Garbage
@@ -70,6 +70,7 @@ class Totals:
     versions: int
     logical_bytes: int
     trash: int
+    trash_bytes: int
 
 
 class Catalog:
@@ -188,8 +189,11 @@ class Catalog:
             "SELECT count(DISTINCT artifact), count(*), coalesce(sum(size_bytes), 0)"
             " FROM artifacts JOIN versions USING (artifact) WHERE deleted_ms IS NULL"
         ).fetchone()
-        trash = self._value("SELECT count(*) FROM artifacts WHERE deleted_ms IS NOT NULL")
-        return Totals(artifacts, versions, logical_bytes, trash)
+        trash, trash_bytes = self._connection.execute(
+            "SELECT count(DISTINCT artifact), coalesce(sum(size_bytes), 0)"
+            " FROM artifacts JOIN versions USING (artifact) WHERE deleted_ms IS NOT NULL"
+        ).fetchone()
+        return Totals(artifacts, versions, logical_bytes, trash, trash_bytes)
 
     def live(self, name: str) -> int | None:
         """The number of the live artifact of this name."""
@@ -197,12 +201,12 @@ class Catalog:
         found = self._value(query, (_storable(name),))
         return None if found is None else int(found)
 
-    def deleted_last(self, name: str) -> int | None:
-        """The number of the artifact that went to the trash last under this name."""
+    def deleted_last(self, name: str, since_ms: int) -> int | None:
+        """The number of the artifact that went to the trash last under this name, since a time."""
         found = self._value(
-            "SELECT artifact FROM artifacts WHERE name = ? AND deleted_ms IS NOT NULL"
+            "SELECT artifact FROM artifacts WHERE name = ? AND deleted_ms >= ?"
             " ORDER BY deleted_ms DESC, artifact DESC LIMIT 1",
-            (_storable(name),),
+            (_storable(name), since_ms),
         )
         return None if found is None else int(found)
 
@@ -213,13 +217,24 @@ class Catalog:
         )
         return None if found is None else int(found)
 
+    def trash(self, now_ms: int, retention_ms: int) -> list[TrashedArtifact]:
+        """What has been deleted and is not yet to be purged, the one deleted last first."""
+        rows = self._connection.execute(
+            "SELECT a.name, a.newest, count(*), sum(v.size_bytes), a.deleted_ms, a.deleted_ms + ? FROM artifacts AS a"
+            " JOIN versions AS v USING (artifact) WHERE a.deleted_ms >= ? GROUP BY artifact"
+            " ORDER BY a.deleted_ms DESC, artifact DESC",
+            (retention_ms, now_ms - retention_ms),
+        )
+        return [TrashedArtifact(*row) for row in rows]
+
     def remembers_before(self, time_ms: int) -> bool:
         """Whether there are operations older than this to forget."""
         return self._value("SELECT 1 FROM operations WHERE time_ms < ? LIMIT 1", (time_ms,)) is not None
 
     def free_number(self) -> int:
-        """A number that no artifact has."""
-        return int(self._value("SELECT coalesce(max(artifact), 0) + 1 FROM artifacts"))
+        """A number that no artifact has, or ever had: a reading of one that is gone must never get another."""
+        used = self._value("SELECT seq FROM sqlite_sequence WHERE name = 'artifacts'")
+        return int(used or 0) + 1
 
     def kept(self, artifact: int) -> Kept:
         """Which versions there are of an artifact."""

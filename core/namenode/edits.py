@@ -54,6 +54,16 @@ class UndeleteArtifact:
 
 
 @dataclass(frozen=True)
+class ExpireTrash:
+    """An artifact's time in the trash is over, before its end: it can't be undeleted, and is purged next."""
+
+    operation: str
+    artifact: int
+    time_ms: int
+    result: Version
+
+
+@dataclass(frozen=True)
 class PruneVersions:
     """The versions of an artifact before `oldest` are gone for good; their chunks are counted down.
 
@@ -129,7 +139,7 @@ class ForgetOperations:
     before_ms: int
 
 
-ClientEdit = PublishVersion | DeleteArtifact | UndeleteArtifact | SetWish
+ClientEdit = PublishVersion | DeleteArtifact | UndeleteArtifact | ExpireTrash | SetWish
 Edit = (
     ClientEdit
     | StartEpoch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.errors import ReadOnly
 from core.model import ChunkKey
 from core.namenode import edits
+from core.namenode.catalog import Kept
 from core.namenode.state import State
 
 GARBAGE_BATCH = 5_000
@@ -20,6 +21,10 @@ class Housekeeping:
         self._state = state
         self._next_ms = 0
         self._read_only_told = False
+
+    def hurry(self) -> None:
+        """There is something to do."""
+        self._next_ms = 0
 
     def step(self) -> None:
         """Do a bounded part of what there is to do, if it is time."""
@@ -43,11 +48,16 @@ class Housekeeping:
                 self._next_ms = state.now_ms
 
     def _empty_trash(self) -> bool:
-        """Purge the artifact that is longest in the trash, if it has been there for long enough."""
+        """Remove one version of the artifact that is longest in the trash, if it has been there for long enough, and
+        with its last version the artifact."""
         catalog = self._state.catalog
         artifact = catalog.deleted_before(self._state.now_ms - self._state.config.trash_retention_ms)
         if artifact is None:
             return False
+        kept = catalog.kept(artifact)
+        if kept.count > 1:
+            self._prune_oldest(artifact, kept)
+            return True
         keys = catalog.chunks_of(artifact)
         catalog.apply(edits.PurgeArtifact(artifact, self._state.now_ms))
         self._counted_down(keys)
@@ -59,11 +69,14 @@ class Housekeeping:
         found = catalog.prunable()
         if found is None:
             return False
-        artifact, kept = found
+        self._prune_oldest(*found)
+        return True
+
+    def _prune_oldest(self, artifact: int, kept: Kept) -> None:
+        catalog = self._state.catalog
         keys = catalog.chunks_of(artifact, before=kept.oldest + 1)
         catalog.apply(edits.PruneVersions(artifact, kept.oldest + 1, self._state.now_ms))
         self._counted_down(keys)
-        return True
 
     def _counted_down(self, keys: list[ChunkKey]) -> None:
         catalog, redundancy = self._state.catalog, self._state.redundancy

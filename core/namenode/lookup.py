@@ -18,9 +18,14 @@ def live_artifact(state: State, name: str) -> int:
     return artifact
 
 
+def trashed(state: State, name: str) -> int | None:
+    """The artifact that was deleted last under this name, if its time in the trash is not over."""
+    return state.catalog.deleted_last(name, state.now_ms - state.config.trash_retention_ms)
+
+
 def not_found(state: State, name: str) -> ArtifactNotFound:
     """The refusal for a name that no live artifact has, with names that are like it."""
-    if state.catalog.deleted_last(name) is not None:
+    if trashed(state, name) is not None:
         return ArtifactNotFound(
             f"There is no artifact named {quoted(name)} any more: it is in the trash, and `undelete` brings it back.",
             name=name,

@@ -10,7 +10,6 @@ import random
 from collections.abc import Sequence
 
 from core.config import Config
-from core.errors import ArtifactExists, ArtifactNotFound
 from core.model import (
     Allocations,
     Artifact,
@@ -32,6 +31,7 @@ from core.model import (
     RegistrationReply,
     ScrubOrder,
     ScrubProgress,
+    TrashedArtifact,
     Version,
     Wish,
 )
@@ -43,16 +43,16 @@ from core.namenode.events import EventLog
 from core.namenode.garbage import GarbageBook
 from core.namenode.healing import Healer
 from core.namenode.leases import Leases
-from core.namenode.lookup import live_artifact, node_meant
+from core.namenode.lookup import node_meant
 from core.namenode.membership import Membership
 from core.namenode.reads import Reads
 from core.namenode.redundancy import Redundancy
 from core.namenode.reports import Reports
 from core.namenode.scrubs import Scrubs
 from core.namenode.state import State
+from core.namenode.trash import Trash
 from core.namenode.upkeep import Upkeep
 from core.namenode.uploads import Uploads
-from core.namenode.words import quoted
 
 _WISH_TOLD = {"failed": "was failed by an operator", "draining": "is draining"}
 _WISH_OVER = {"failed": "was recovered by an operator", "draining": "is no longer draining"}
@@ -86,6 +86,7 @@ class NameNode:
         self._ahead_ms = 0
         """How far the clock has stepped back since the start: silence must be noticed all the same."""
         self._uploads = Uploads(self._state)
+        self._trash = Trash(self._state)
         self._reads = Reads(self._state)
         self._reports = Reports(self._state)
         self._upkeep = Upkeep(self._state, self._uploads)
@@ -153,39 +154,25 @@ class NameNode:
         self.tick(now_ms)
         self._uploads.release(lease.id)
 
+    # --- The trash ----------------------------------------------------------------------------------------------
+
     def delete(self, now_ms: int, operation: str, name: str) -> Version:
         self.tick(now_ms)
-        state = self._state
-        result = state.catalog.result_of(operation)
-        if isinstance(result, Version):
-            return result
-        artifact = live_artifact(state, name)
-        newest = state.catalog.newest(artifact)
-        state.catalog.apply(edits.DeleteArtifact(operation, artifact, state.now_ms, newest))
-        state.events.record(state.now_ms, "info", f"{quoted(name)} deleted", artifact=name)
-        return newest
+        return self._trash.delete(operation, name)
 
     def undelete(self, now_ms: int, operation: str, name: str) -> Version:
         self.tick(now_ms)
-        state = self._state
-        result = state.catalog.result_of(operation)
-        if isinstance(result, Version):
-            return result
-        if state.catalog.live(name) is not None:
-            raise ArtifactExists(
-                f"An artifact named {quoted(name)} exists now, so the deleted one can't come back under that name;"
-                " delete it first.",
-                name=name,
-            )
-        artifact = state.catalog.deleted_last(name)
-        if artifact is None:
-            raise ArtifactNotFound(
-                f"There is no artifact named {quoted(name)} in the trash; it can't be undeleted.", name=name
-            )
-        newest = state.catalog.newest(artifact)
-        state.catalog.apply(edits.UndeleteArtifact(operation, artifact, state.now_ms, newest))
-        state.events.record(state.now_ms, "info", f"{quoted(name)} undeleted", artifact=name)
-        return newest
+        return self._trash.undelete(operation, name)
+
+    def purge(self, now_ms: int, operation: str, name: str) -> Version:
+        self.tick(now_ms)
+        purged = self._trash.purge(operation, name)
+        self._upkeep.housekeeping.hurry()
+        return purged
+
+    def trash(self, now_ms: int) -> list[TrashedArtifact]:
+        self.tick(now_ms)
+        return self._trash.list()
 
     # --- Reading ------------------------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ class Reads:
         self._state = state
         self._read_revision = -1
         self._listing: list[Version] = []
-        self._totals = Totals(0, 0, 0, 0)
+        self._totals = Totals(0, 0, 0, 0, 0)
         self._health: dict[str, Health] = {}
         """Of the artifacts that are not ok."""
         self._health_key = (-1, -1)
@@ -279,6 +279,10 @@ class Reads:
             scrub_total=sum(member.scrub.total for member in alive),
             scrub_bytes_per_s=sum(member.scrub.bytes_per_s for member in alive),
             last_scrub_ms=min((member.scrub.finished_ms for member in alive), default=0),
+            garbage_due_ms=redundancy.garbage.due_ms() if redundancy.garbage_chunks else None,
+            garbage_chunks=redundancy.garbage_chunks,
+            unknown_bytes=redundancy.garbage_bytes["unknown"],
+            trash_bytes=totals.trash_bytes,
         )
 
     def healing_waits(self) -> str:

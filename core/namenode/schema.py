@@ -23,7 +23,7 @@ CREATE TABLE facts (
 -- One row for each artifact, live or in the trash. A name may be in the trash several times, and live once.
 -- It has all versions from the oldest to the newest, and is to keep `keep_versions` of them, 0 for all.
 CREATE TABLE artifacts (
-    artifact INTEGER PRIMARY KEY,
+    artifact INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL,
     oldest INTEGER NOT NULL,
     newest INTEGER NOT NULL,

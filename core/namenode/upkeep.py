@@ -16,7 +16,7 @@ class Upkeep:
         self._state = state
         self.drains = Drains(state)
         self._uploads = uploads
-        self._housekeeping = Housekeeping(state)
+        self.housekeeping = Housekeeping(state)
         self._healing_told = False
         self._wait_told = ""
         self._lost_told = 0
@@ -35,7 +35,7 @@ class Upkeep:
         self.drains.check_when_due()
         self.heal_and_delete()
         self._tell_of_lost_chunks()
-        self._housekeeping.step()
+        self.housekeeping.step()
 
     # --- Nodes --------------------------------------------------------------------------------------------------
 

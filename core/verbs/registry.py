@@ -129,6 +129,17 @@ def _undelete(context: Context, arguments: argparse.Namespace) -> Result:
     return Result("version", version, f"Undeleted {_described(version)}.")
 
 
+def _trash(context: Context, _: argparse.Namespace) -> Result:
+    rows = context.store.trash()
+    text = f"In the trash: {', '.join(row.name for row in rows)}." if rows else "The trash is empty."
+    return Result("trash", rows, text)
+
+
+def _purge(context: Context, arguments: argparse.Namespace) -> Result:
+    version = context.store.purge(arguments.name)
+    return Result("version", version, f"Purged {version.name} with all its versions from the trash.")
+
+
 def _list(context: Context, arguments: argparse.Namespace) -> Result:
     return Result("artifacts", context.store.list(arguments.filter or ""))
 
@@ -343,6 +354,14 @@ _ALL = (
         "bring an artifact back from the trash",
         (Argument("name", "name it had when it was deleted"),),
         _undelete,
+        mutates=True,
+    ),
+    Verb("trash", "show what was deleted and can be brought back", (), _trash),
+    Verb(
+        "purge",
+        "remove an artifact from the trash, for good",
+        (Argument("name", "name it had when it was deleted"),),
+        _purge,
         mutates=True,
     ),
     Verb(

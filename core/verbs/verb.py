@@ -68,6 +68,7 @@ Kind = Literal[
     "node",
     "node_info",
     "events",
+    "trash",
     "version",
     "content",
     "written",
@@ -75,8 +76,9 @@ Kind = Literal[
     "none",
 ]
 """What a Result holds, so that a caller knows how to show it: a list of Artifact, a list of Version, an ArtifactInfo, a
-ClusterStatus, a list of NodeInfo, a NodeDetail, the NodeInfo of a node that was changed, a list of Event, the Version
-that was stored or deleted, bytes, a Written, plain facts whose `text` is for people, nothing."""
+ClusterStatus, a list of NodeInfo, a NodeDetail, the NodeInfo of a node that was changed, a list of Event, a list of
+TrashedArtifact, the Version that was stored, deleted or purged, bytes, a Written, plain facts whose `text` is
+for people, nothing."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from blake3 import blake3
 
+from core.config import Config
 from core.errors import ArtifactExists, ArtifactNotFound, DameError, InvalidRequest, VersionNotFound
 from core.store import ArtifactStore
 from tests.contract.conftest import Backend
@@ -201,6 +202,52 @@ def test_names_that_look_alike_are_different(store: ArtifactStore, name: str) ->
         store.upload(name + end, end)
     for end in ("é", "e\u0301", "E", "e"):
         assert store.get(name + end) == end.encode()
+
+
+# --- What is in the trash ---------------------------------------------------------------------------------------
+
+
+def test_the_trash_says_what_is_in_it_and_when_it_goes(store: ArtifactStore, name: str) -> None:
+    store.upload(name, b"one")
+    store.update(name, b"three")
+    assert [row for row in store.trash() if row.name == name] == []
+    store.delete(name)
+    (row,) = [row for row in store.trash() if row.name == name]
+    assert (row.version, row.versions, row.size_bytes) == (2, 2, 8)
+    assert row.purge_ms - row.deleted_ms == Config().trash_retention_ms
+    status = store.status()
+    assert status.trash >= 1
+    assert status.trash_bytes >= 8
+    store.undelete(name)
+    assert [row for row in store.trash() if row.name == name] == []
+
+
+def test_what_is_purged_is_gone_for_good(backend: Backend, name: str) -> None:
+    store = backend.store
+    with pytest.raises(ArtifactNotFound):
+        store.purge(name)
+    store.upload(name, b"one")
+    store.update(name, b"two")
+    with pytest.raises(ArtifactNotFound):
+        store.purge(name)
+    store.delete(name)
+    before = store.status().trash
+    assert store.purge(name).version == 2
+    assert [row for row in store.trash() if row.name == name] == []
+    for call in (store.undelete, store.purge, store.get):
+        with pytest.raises(ArtifactNotFound):
+            call(name)
+    backend.eventually(lambda: store.status().trash < before)
+
+
+def test_purge_takes_the_one_deleted_last(store: ArtifactStore, name: str) -> None:
+    store.upload(name, b"older")
+    store.delete(name)
+    store.upload(name, b"newer")
+    store.delete(name)
+    store.purge(name)
+    store.undelete(name)
+    assert store.get(name) == b"older"
 
 
 # --- Versions that are kept -------------------------------------------------------------------------------------

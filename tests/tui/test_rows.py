@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from core.errors import ClusterUnreachable
 from core.model import ChunkInfo, Progress
 from core.verbs import Result
 from tests.fakes import FakeStore
+from tui import words
 from tui.filters import matches
 from tui.lines import bar, clip, clip_middle, fit, plain, sparkline, width_of, wrap
 from tui.panels import artifacts, chunk_map, cluster, nodes, preview
@@ -271,3 +273,18 @@ def test_the_chosen_candidate_is_in_view(words: list[str], width: int, data: st.
     text = plain(menu_lines(words, at, width)[0])
     assert f"▸{words[at]}" in text
     assert cell_len(text) <= width
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({}, "0 B"),
+        ({"garbage_bytes": 12 << 20, "garbage_due_ms": 480_000}, "12 MiB, goes in 8m"),
+        ({"garbage_bytes": 12 << 20, "garbage_due_ms": -5}, "12 MiB, goes now"),
+        ({"garbage_bytes": 3, "garbage_due_ms": 90_000_000, "unknown_bytes": 2}, "3 B, goes in 1d, 2 B of it unknown"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_garbage_is_told_with_when_it_goes(facts: dict[str, int], said: str) -> None:
+    status = replace(FakeStore().status(), now_ms=0, **facts)
+    assert words.garbage(status) == said

@@ -147,6 +147,20 @@ async def test_delete_by_key_asks_and_z_brings_it_back(store: FakeStore) -> None
         await d.until(lambda: "greeting" in d.keys("artifacts"))
 
 
+async def test_purge_asks_and_the_trash_is_told_of(store: FakeStore) -> None:
+    async with dashboard(store) as d:
+        await d.command("delete greeting")
+        await d.until(lambda: "greeting" not in d.keys("artifacts"))
+        await d.command("trash")
+        await d.until(lambda: "In the trash: greeting." in d.notice)
+        await d.command("purge greeting")
+        await d.until(lambda: d.screen == "Confirm")
+        assert store.calls["purge"] == 0
+        await d.press("y")
+        await d.until(lambda: "Purged greeting" in d.notice)
+        assert store.trash() == []
+
+
 async def test_a_question_takes_no_answer_too_early(store: FakeStore) -> None:
     now = [100.0]
     async with dashboard(store, guard_s=0.3, clock=lambda: now[0]) as d:

@@ -125,6 +125,17 @@ def test_standard_input_is_content(store: FakeStore) -> None:
     assert store.get("a") == b"\x00piped"
 
 
+def test_the_trash_is_a_table_or_json(store: FakeStore) -> None:
+    assert run("trash", store=store).stdout == b"The trash is empty.\n"
+    store.closed = False
+    store.upload("a", b"content")
+    store.delete("a")
+    (row,) = json.loads(run("trash", "--json", store=store).stdout)
+    assert set(row) == {"name", "version", "versions", "size_bytes", "deleted_ms", "purge_ms"}
+    store.closed = False
+    assert b"GOES IN" in run("trash", store=store).stdout
+
+
 @pytest.mark.parametrize("words", ["list", "status", "nodes", "node sn-01", "history a", "info a", "events", "scrub"])
 def test_json_is_one_document_and_nothing_else(store: FakeStore, words: str) -> None:
     store.upload("a", b"content")

@@ -9,7 +9,7 @@ from tui.lines import Line, Run, bar, line, sparkline, wrap
 from tui.panels.nodes import used_tone
 from tui.state import AppState
 from tui.text import count, duration, rate, safe, scrubbing, share, size
-from tui.words import NODE_GLYPHS, cluster_health, healing_progress
+from tui.words import NODE_GLYPHS, cluster_health, garbage, healing_progress
 
 LABEL_WIDTH = 10
 
@@ -129,7 +129,7 @@ def _upkeep(status: ClusterStatus) -> list[Line]:
             Run("trash ", "dim"),
             count(status.trash),
             Run("  garbage ", "dim"),
-            size(status.garbage_bytes),
+            garbage(status),
             Run("  quarantined ", "dim"),
             Run(count(status.quarantined), "warn" if status.quarantined else ""),
         ),

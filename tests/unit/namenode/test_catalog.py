@@ -221,10 +221,11 @@ def test_a_name_is_free_after_a_delete_and_comes_back_with_undelete(catalog: Cat
     assert catalog.live("a") is None
     catalog.apply(publish("op-3", 2, "a", 1, chunks(b"two")))
     catalog.apply(edits.DeleteArtifact("op-4", 2, 3000, catalog.newest(2)))
-    assert catalog.deleted_last("a") == 2
+    assert catalog.deleted_last("a", 0) == 2
+    assert catalog.deleted_last("a", 3001) is None
     catalog.apply(edits.UndeleteArtifact("op-5", 2, 4000, catalog.newest(2)))
     assert catalog.live("a") == 2
-    assert catalog.deleted_last("a") == 1
+    assert catalog.deleted_last("a", 0) == 1
     assert catalog.deleted_before(2001) == 1
     assert catalog.deleted_before(2000) is None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.errors import LeaseExpired
+from core.errors import ArtifactNotFound, LeaseExpired
 from core.model import DeleteChunk
 from core.namenode import edits
 from tests.unit.namenode.conftest import MakeDriver
@@ -222,3 +222,66 @@ def test_a_lease_that_returns_after_its_time_is_refused(make_driver: MakeDriver)
     driver.run(31_000)
     with pytest.raises(LeaseExpired):
         driver.namenode.allocate(driver.now_ms, lease, [key_of(b"data")], [])
+
+
+# --- What is told ----------------------------------------------------------------------------------------------------
+
+
+def test_the_status_says_how_much_waits_and_when_it_goes(make_driver: MakeDriver) -> None:
+    driver = make_driver(trash_retention_ms=10_000, garbage_grace_ms=60_000, unknown_grace_ms=600_000)
+    status = driver.namenode.status(driver.now_ms)
+    assert (status.garbage_due_ms, status.garbage_chunks, status.unknown_bytes) == (None, 0, 0)
+    driver.put("a", TEXT)
+    driver.namenode.delete(driver.now_ms, "delete", "a")
+    assert driver.namenode.status(driver.now_ms).trash_bytes == len(TEXT)
+    while driver.catalog.totals().trash:
+        driver.run(1_000)
+    purged_ms = driver.now_ms
+    driver[1].store(STRAY)
+    driver.run(2_000)
+    status = driver.namenode.status(driver.now_ms)
+    assert (status.garbage_bytes, status.unknown_bytes, status.garbage_chunks) == (3 * len(TEXT) + 5, 5, 7)
+    assert (status.garbage_due_ms, status.trash_bytes) == (purged_ms + 60_000, 0)
+    driver.run(70_000)
+    status = driver.namenode.status(driver.now_ms)
+    assert (status.garbage_bytes, status.garbage_chunks) == (5, 1)
+    assert status.garbage_due_ms is not None and status.garbage_due_ms > driver.now_ms + 500_000
+
+
+# --- The trash -------------------------------------------------------------------------------------------------------
+
+
+def test_a_purge_is_answered_once_and_emptied_a_version_at_a_time(driver: Driver) -> None:
+    for number in range(5):
+        driver.put("a", bytes([number]), "update" if number else "upload")
+    driver.namenode.delete(driver.now_ms, "delete", "a")
+    first = driver.namenode.purge(driver.now_ms, "purge", "a")
+    assert driver.namenode.purge(driver.now_ms, "purge", "a") == first
+    assert driver.namenode.trash(driver.now_ms) == []
+    left = [driver.catalog.kept(1).count]
+    while driver.catalog.totals().trash:
+        driver.namenode.tick(driver.now_ms)
+        driver.namenode.check_invariants()
+        left.append(len(driver.catalog.history(1)))
+    assert left == [5, 4, 3, 2, 1, 0][-len(left) :]
+    assert len(kinds(driver)) == 5
+
+
+def test_what_is_past_its_time_in_the_trash_cannot_come_back(make_driver: MakeDriver) -> None:
+    driver = make_driver(trash_retention_ms=60_000)
+    driver.put("a", TEXT)
+    driver.namenode.delete(driver.now_ms, "delete", "a")
+    assert [row.purge_ms for row in driver.namenode.trash(driver.now_ms)] == [driver.now_ms + 60_000]
+    driver.now_ms += 60_001
+    driver.restart_namenode()
+    with pytest.raises(ArtifactNotFound, match="can't be undeleted"):
+        driver.namenode.undelete(driver.now_ms, "undelete", "a")
+
+
+def test_the_number_of_an_artifact_is_never_given_again(driver: Driver) -> None:
+    driver.put("a", TEXT)
+    driver.namenode.delete(driver.now_ms, "delete", "a")
+    driver.namenode.purge(driver.now_ms, "purge", "a")
+    driver.run(2_000)
+    assert driver.catalog.totals().trash == 0
+    assert driver.catalog.free_number() == 2
