@@ -94,6 +94,14 @@ class Config:
     events_max: int = 2_000
     """Events the NameNode keeps in memory."""
 
+    checkpoint_interval_ms: int = 5 * MINUTE_MS
+    """The catalog is checkpointed into the store this often while it changes: what its lost disk can cost at most."""
+    checkpoint_first_ms: int = 5 * SECOND_MS
+    """The gap between the first checkpoints of a NameNode, doubled with each: a cluster on a laptop may not live long.
+    Also the least gap under many edits."""
+    checkpoint_edits: int = 1_000
+    """As many edits call for a checkpoint sooner."""
+
     disk_reserve_bytes: int = 256 * MIB
     """A storage node refuses chunks when its filesystem has less than this free, so that deletes and the catalog
     still work."""
@@ -147,6 +155,8 @@ class Config:
             ("disk_warn_share", 0 < self.disk_warn_share <= self.disk_no_new_share),
             ("disk_no_new_share", self.disk_no_new_share <= 1),
             ("lease_ms", self.store_timeout_ms < self.lease_ms),
+            ("checkpoint_first_ms", 0 < self.checkpoint_first_ms <= self.checkpoint_interval_ms),
+            ("checkpoint_edits", self.checkpoint_edits >= 1),
             ("straggler_ms", self.straggler_ms < self.store_timeout_ms),
             ("scrub_period_ms", self.down_after_ms < self.scrub_period_ms),
             ("scrub_bytes_per_s_min", 1 <= self.scrub_bytes_per_s_min <= self.scrub_bytes_per_s_max),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from core.checkpoint.manifest import Manifest
 from core.model import (
     Allocations,
     Artifact,
@@ -59,6 +60,8 @@ class NameNodeCalls(Protocol):
 
     def scrub(self) -> ScrubOrder: ...
     def scrub_progress(self, order: ScrubOrder) -> ScrubProgress: ...
+    def checkpoint_stored(self, manifest: Manifest, version: int, nodes: int) -> None: ...
+    def checkpoint_failed(self, reason: str) -> None: ...
 
 
 class Call(Protocol):
@@ -86,6 +89,9 @@ class Gateway(Protocol):
 
     def verify(self, node: NodeRef, chunk_id: str) -> Call:
         """Ask a node to re-read a replica and to quarantine it if it is bad. The result is True for a good one."""
+
+    def keep_checkpoint(self, node: NodeRef, manifest: Manifest) -> Call:
+        """Ask a node to keep the manifest of a checkpoint. The result is None: it is on the disk."""
 
     def fail(self, node: NodeRef) -> Call:
         """Tell a node to stop serving and beating."""

@@ -25,7 +25,11 @@ DiskState = Literal["ok", "filling", "no_new_chunks", "read_only"]
 
 Severity = Literal["info", "warning", "error"]
 
-Mode = Literal["upload", "update"]
+Mode = Literal["upload", "update", "checkpoint"]
+"""checkpoint: the next version of the hidden artifact CHECKPOINT_NAME, or its first."""
+
+CHECKPOINT_NAME = "\x01catalog"
+"""The artifact whose versions are copies of the catalog. No user can give this name: it has a control character."""
 
 DISK_STATES: tuple[DiskState, ...] = ("ok", "filling", "no_new_chunks", "read_only")
 NODE_STATES: tuple[NodeState, ...] = ("up", "suspect", "down", "failed", "draining", "drained")
@@ -223,6 +227,10 @@ class ClusterStatus:
     """Part of garbage_bytes: chunks found on storage nodes that this cluster knows nothing of. They are kept longer."""
     trash_bytes: int = 0
     """Sizes of all versions of the artifacts in the trash."""
+    checkpoint_age_ms: int | None = None
+    """How old the newest copy of the catalog on the storage nodes is; None if there is none."""
+    checkpoint_edits_behind: int | None = None
+    """Edits of the catalog that are not in it."""
 
 
 @dataclass(frozen=True)

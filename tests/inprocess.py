@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from core.checkpoint.manifest import Manifest
 from core.config import Config
 from core.errors import DameError, NodeNotServing
 from core.gateway import Call, NameNodeCalls
@@ -210,6 +211,9 @@ class InProcessGateway:
         call = InProcessCall(lambda: self._node(node).verify(chunk_id), self._faults(node))
         call.step()
         return call
+
+    def keep_checkpoint(self, node: NodeRef, manifest: Manifest) -> Call:
+        return InProcessCall(lambda: self._node(node).keep_checkpoint(manifest), self._faults(node))
 
     def fail(self, node: NodeRef) -> Call:
         return InProcessCall(lambda: self._node(node).fail(), self._faults(node))

@@ -24,7 +24,9 @@ import ray
 from platformdirs import user_data_path
 from ray.exceptions import RayError
 
+from core.checkpoint.manifest import Manifest
 from core.cluster import remote
+from core.cluster.checkpointer import keep_checkpoints
 from core.cluster.payload import Payload
 from core.cluster.supervisor import Supervisor
 from core.config import Config
@@ -118,6 +120,7 @@ class NameNodeActor:
         self._open(OPEN_RETRY_MS)
         self._supervisor = Supervisor(config, storage_root)
         threading.Thread(target=self._supervise, name="supervisor", daemon=True).start()
+        threading.Thread(target=self._checkpoint, name="checkpoints", daemon=True).start()
 
     def _open(self, patience_ms: int) -> None:
         """A catalog that can't be opened, or written, is an answer to every call; each of them tries again."""
@@ -148,6 +151,10 @@ class NameNodeActor:
 
     def pid(self) -> int:
         return os.getpid()
+
+    @crash_when_it_ends
+    def _checkpoint(self) -> None:
+        keep_checkpoints(self._directory, self._config)
 
     @crash_when_it_ends
     def _supervise(self) -> None:
@@ -185,6 +192,11 @@ class StorageNodeActor:
     @crash_on_broken_invariant
     def read(self, chunk_id: str) -> Payload:
         return Payload(self._serving().read(chunk_id))
+
+    @group("data")
+    @crash_on_broken_invariant
+    def keep_checkpoint(self, manifest: Manifest) -> None:
+        self._serving().keep_checkpoint(manifest)
 
     @group("control")
     def note_read(self, size_bytes: int) -> None:

@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from core.checkpoint.manifest import Manifest
 from core.cluster.payload import Payload
 from core.cluster.threads import within
 from core.config import Config
@@ -194,6 +195,9 @@ class RayGateway:
 
     def verify(self, node: NodeRef, chunk_id: str) -> Call:
         return start(node.endpoint, "verify", chunk_id)
+
+    def keep_checkpoint(self, node: NodeRef, manifest: Manifest) -> Call:
+        return start(node.endpoint, "keep_checkpoint", manifest)
 
     def fail(self, node: NodeRef) -> Call:
         return start(node.endpoint, "fail")

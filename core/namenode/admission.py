@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.config import write_quorum
 from core.errors import ArtifactExists, InvalidRequest, NotEnoughNodes, NotEnoughSpace, NotReady
-from core.model import BeginRequest, Lease, Mode
+from core.model import CHECKPOINT_NAME, BeginRequest, Lease, Mode
 from core.namenode.lookup import not_found
 from core.namenode.membership import Member
 from core.namenode.names import check_name
@@ -17,7 +17,7 @@ from core.namenode.words import counted, listed, quoted, sized
 
 def admit(state: State, request: BeginRequest) -> Lease:
     """The lease for a request that may go on. Raises what stands in its way."""
-    check_name(request.name, state.config.name_length_max)
+    check_name_for(state, request.name, request.mode)
     artifact = check_mode(state, request.name, request.mode)
     chunk_size_bytes = _chunk_size(state, request)
     replication = _replication(state, request, artifact)
@@ -30,9 +30,19 @@ def admit(state: State, request: BeginRequest) -> Lease:
     return Lease(request.id, request.name, request.mode, replication, chunk_size_bytes, state.now_ms, keep_versions)
 
 
+def check_name_for(state: State, name: str, mode: Mode) -> None:
+    """Raise InvalidRequest unless this name may be written in this mode."""
+    if mode != "checkpoint":
+        check_name(name, state.config.name_length_max)
+    elif name != CHECKPOINT_NAME:
+        raise InvalidRequest(f"{quoted(name)} is no name for a checkpoint of the catalog; upload it as an artifact.")
+
+
 def check_mode(state: State, name: str, mode: Mode) -> int | None:
-    """The artifact to update; None for an upload. Raises ArtifactExists, ArtifactNotFound."""
+    """The artifact that gets a version; None if it is its first. Raises ArtifactExists, ArtifactNotFound."""
     artifact = state.catalog.live(name)
+    if mode == "checkpoint":
+        return artifact
     if mode == "upload" and artifact is not None:
         raise ArtifactExists(
             f"An artifact named {quoted(name)} exists already; update it, or upload under another name.", name=name

@@ -154,6 +154,14 @@ def _set_wish(connection: sqlite3.Connection, edit: edits.SetWish) -> None:
     _remember(connection, edit.operation, edit.node_id, edit.time_ms)
 
 
+def _note_checkpoint(connection: sqlite3.Connection, edit: edits.NoteCheckpoint) -> None:
+    connection.executemany(
+        "INSERT INTO facts VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (("checkpoint_edits", str(edit.edits)), ("checkpoint_ms", str(edit.taken_ms))),
+    )
+    _prune(connection, edits.PruneVersions(edit.artifact, edit.oldest, edit.time_ms))
+
+
 def _forget_operations(connection: sqlite3.Connection, edit: edits.ForgetOperations) -> None:
     connection.execute("DELETE FROM operations WHERE time_ms < ?", (edit.before_ms,))
 
@@ -172,5 +180,6 @@ _CHANGES: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
     edits.JoinNode: _join,
     edits.MoveNode: _move,
     edits.SetWish: _set_wish,
+    edits.NoteCheckpoint: _note_checkpoint,
     edits.ForgetOperations: _forget_operations,
 }

@@ -15,7 +15,7 @@ from typing import Any
 
 from core.directory import DirectoryLock, lock_directory, make_directory
 from core.errors import ReadOnly
-from core.model import ChunkKey, TrashedArtifact, Version, Wish
+from core.model import CHECKPOINT_NAME, ChunkKey, TrashedArtifact, Version, Wish
 from core.namenode import edits
 from core.namenode.applying import change
 from core.namenode.garbage import Garbage
@@ -26,6 +26,16 @@ IDS_PER_QUERY = 500
 
 INTEGER_MAX = 2**63 - 1
 """SQLite's largest integer."""
+
+_TIDYING = (
+    edits.NoteCheckpoint,
+    edits.NoteGarbage,
+    edits.ForgetGarbage,
+    edits.PromiseLeases,
+    edits.ForgetOperations,
+)
+
+_VISIBLE = f"a.name <> '{CHECKPOINT_NAME}'"
 
 _VERSION_COLUMNS = (
     "a.name, v.version, v.size_bytes, v.chunks, v.chunk_size_bytes, v.replication, v.digest, v.created_ms"
@@ -62,6 +72,15 @@ class KnownNode:
     name: str
     host: str
     wish: Wish
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The newest copy of the catalog that storage nodes are known to hold."""
+
+    edits: int
+    """How many edits are in it."""
+    time_ms: int
 
 
 @dataclass(frozen=True)
@@ -112,6 +131,8 @@ class Catalog:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             change(self._connection, edit)
+            if _counts(edit):
+                self._connection.execute("UPDATE facts SET value = CAST(value + 1 AS TEXT) WHERE key = 'edits'")
             self._connection.execute("COMMIT")
         except BaseException as error:
             self._roll_back()
@@ -145,6 +166,17 @@ class Catalog:
     def leases_until_ms(self) -> int:
         """No lease that was given is shown again after this."""
         return int(self._fact("leases_until_ms"))
+
+    @property
+    def edits(self) -> int:
+        """How many edits were applied since the catalog was made, but for those that only keep it tidy."""
+        return int(self._fact("edits"))
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        rows = self._connection.execute("SELECT key, value FROM facts WHERE key LIKE 'checkpoint_%'")
+        facts = {key: int(value) for key, value in rows}
+        return Checkpoint(facts["checkpoint_edits"], facts["checkpoint_ms"]) if facts else None
 
     def _fact(self, key: str) -> str:
         return str(self._value("SELECT value FROM facts WHERE key = ?", (key,)))
@@ -187,7 +219,7 @@ class Catalog:
     def totals(self) -> Totals:
         artifacts, versions, logical_bytes = self._connection.execute(
             "SELECT count(DISTINCT artifact), count(*), coalesce(sum(size_bytes), 0)"
-            " FROM artifacts JOIN versions USING (artifact) WHERE deleted_ms IS NULL"
+            f" FROM artifacts AS a JOIN versions USING (artifact) WHERE deleted_ms IS NULL AND {_VISIBLE}"
         ).fetchone()
         trash, trash_bytes = self._connection.execute(
             "SELECT count(DISTINCT artifact), coalesce(sum(size_bytes), 0)"
@@ -264,8 +296,8 @@ class Catalog:
         return self._versions("a.artifact = ? ORDER BY v.version DESC", (artifact,))
 
     def listing(self) -> list[Version]:
-        """The newest version of every live artifact, by name."""
-        return self._versions("a.deleted_ms IS NULL AND v.version = a.newest ORDER BY a.name")
+        """The newest version of every live artifact that users see, by name."""
+        return self._versions(f"a.deleted_ms IS NULL AND v.version = a.newest AND {_VISIBLE} ORDER BY a.name")
 
     def _versions(self, condition: str, parameters: Sequence[Any] = ()) -> list[Version]:
         rows = self._connection.execute(
@@ -295,7 +327,8 @@ class Catalog:
         return [ChunkKey(chunk.hex(), size_bytes) for chunk, size_bytes in rows]
 
     def users_of(self, chunk_ids: Iterable[str]) -> dict[tuple[str, int], int]:
-        """Live artifacts whose newest version holds any of these chunks: by name and version, how many of them."""
+        """Live artifacts that users see and whose newest version holds any of these chunks: by name and version, how
+        many of them."""
         ids = [bytes.fromhex(chunk_id) for chunk_id in chunk_ids]
         users: dict[tuple[str, int], int] = {}
         for start in range(0, len(ids), IDS_PER_QUERY):
@@ -303,7 +336,8 @@ class Catalog:
             rows = self._connection.execute(
                 "SELECT a.name, a.newest, count(DISTINCT l.chunk) FROM chunk_lists AS l CROSS JOIN artifacts AS a"
                 " ON a.artifact = l.artifact AND a.newest = l.version"
-                f" WHERE l.chunk IN ({', '.join('?' * len(batch))}) AND a.deleted_ms IS NULL GROUP BY a.artifact",
+                f" WHERE l.chunk IN ({', '.join('?' * len(batch))}) AND a.deleted_ms IS NULL AND {_VISIBLE}"
+                " GROUP BY a.artifact",
                 batch,
             )
             for name, version, chunks in rows:
@@ -331,6 +365,14 @@ class Catalog:
             " (SELECT min(version), max(version), count(*) FROM versions AS v WHERE v.artifact = a.artifact)"
         )
         assert wrong == 0, "an artifact's versions are not those from its oldest to its newest"
+
+
+def _counts(edit: edits.Edit) -> bool:
+    """Whether an edit calls for a checkpoint. One that a checkpoint itself brings about must not, and one that follows
+    from time alone need not."""
+    if isinstance(edit, edits.PublishVersion):
+        return edit.version.name != CHECKPOINT_NAME
+    return not isinstance(edit, _TIDYING)
 
 
 def _storable(name: str) -> str:

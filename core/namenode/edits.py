@@ -133,6 +133,18 @@ class SetWish:
 
 
 @dataclass(frozen=True)
+class NoteCheckpoint:
+    """Storage nodes hold a checkpoint of the catalog; versions of its artifact before `oldest` are pruned."""
+
+    artifact: int
+    oldest: int
+    edits: int
+    """How many are in it."""
+    taken_ms: int
+    time_ms: int
+
+
+@dataclass(frozen=True)
 class ForgetOperations:
     """Results of old operations are forgotten."""
 
@@ -150,5 +162,6 @@ Edit = (
     | PromiseLeases
     | JoinNode
     | MoveNode
+    | NoteCheckpoint
     | ForgetOperations
 )

@@ -60,7 +60,7 @@ class Housekeeping:
             return True
         keys = catalog.chunks_of(artifact)
         catalog.apply(edits.PurgeArtifact(artifact, self._state.now_ms))
-        self._counted_down(keys)
+        counted_down(self._state, keys)
         return True
 
     def _prune(self) -> bool:
@@ -76,14 +76,7 @@ class Housekeeping:
         catalog = self._state.catalog
         keys = catalog.chunks_of(artifact, before=kept.oldest + 1)
         catalog.apply(edits.PruneVersions(artifact, kept.oldest + 1, self._state.now_ms))
-        self._counted_down(keys)
-
-    def _counted_down(self, keys: list[ChunkKey]) -> None:
-        catalog, redundancy = self._state.catalog, self._state.redundancy
-        wanted = {key: catalog.wanted(key.id) for key in keys}
-        for key, replicas in wanted.items():
-            redundancy.need(key, replicas)
-        redundancy.garbage.counted_down(key.id for key, replicas in wanted.items() if not replicas)
+        counted_down(self._state, keys)
 
     def _write_garbage(self) -> bool:
         """Let the catalog know what has become garbage, and what is none any more."""
@@ -110,3 +103,11 @@ class Housekeeping:
         before_ms = self._state.now_ms - self._state.config.operation_memory_ms
         if catalog.remembers_before(before_ms):
             catalog.apply(edits.ForgetOperations(before_ms))
+
+
+def counted_down(state: State, keys: list[ChunkKey]) -> None:
+    """An edit took versions with these chunks away: let the soft state follow."""
+    wanted = {key: state.catalog.wanted(key.id) for key in keys}
+    for key, replicas in wanted.items():
+        state.redundancy.need(key, replicas)
+    state.redundancy.garbage.counted_down(key.id for key, replicas in wanted.items() if not replicas)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.errors import ArtifactNotFound, NodeNotFound, VersionNotFound
-from core.model import Version
+from core.model import CHECKPOINT_NAME, Version
 from core.namenode.catalog import Kept
 from core.namenode.membership import Member
 from core.namenode.names import similar_names
@@ -12,8 +12,9 @@ from core.namenode.words import counted, listed, quoted
 
 
 def live_artifact(state: State, name: str) -> int:
+    """The number of the artifact that a user means; the catalog's checkpoints are none. Raises ArtifactNotFound."""
     artifact = state.catalog.live(name)
-    if artifact is None:
+    if artifact is None or name == CHECKPOINT_NAME:
         raise not_found(state, name)
     return artifact
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
+from core.checkpoint.manifest import Manifest
 from core.config import Config
 from core.model import (
     Allocations,
@@ -37,6 +39,7 @@ from core.model import (
 )
 from core.namenode import edits
 from core.namenode.catalog import Catalog
+from core.namenode.checkpoints import Checkpoints
 from core.namenode.checks import check_state
 from core.namenode.deleting import Deleter
 from core.namenode.events import EventLog
@@ -87,6 +90,7 @@ class NameNode:
         """How far the clock has stepped back since the start: silence must be noticed all the same."""
         self._uploads = Uploads(self._state)
         self._trash = Trash(self._state)
+        self._checkpoints = Checkpoints(self._state)
         self._reads = Reads(self._state)
         self._reports = Reports(self._state)
         self._upkeep = Upkeep(self._state, self._uploads)
@@ -194,7 +198,11 @@ class NameNode:
 
     def status(self, now_ms: int) -> ClusterStatus:
         self.tick(now_ms)
-        return self._reads.status()
+        return replace(
+            self._reads.status(),
+            checkpoint_age_ms=self._checkpoints.age_ms(),
+            checkpoint_edits_behind=self._checkpoints.edits_behind(),
+        )
 
     def nodes(self, now_ms: int) -> list[NodeInfo]:
         self.tick(now_ms)
@@ -212,6 +220,17 @@ class NameNode:
     def events(self, now_ms: int, since: int) -> list[Event]:
         self.tick(now_ms)
         return self._state.events.since(since)
+
+    # --- For whoever makes checkpoints of the catalog -----------------------------------------------------------
+
+    def checkpoint_stored(self, now_ms: int, manifest: Manifest, version: int, nodes: int) -> None:
+        """Storage nodes hold a checkpoint: this version of the hidden artifact, with its manifest. Raises ReadOnly."""
+        self.tick(now_ms)
+        self._checkpoints.stored(manifest, version, nodes)
+
+    def checkpoint_failed(self, now_ms: int, reason: str) -> None:
+        self.tick(now_ms)
+        self._checkpoints.failed(reason)
 
     # --- For operators ------------------------------------------------------------------------------------------
 

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from core.errors import DirectoryFailure
 
+FILE_NAME = "catalog.sqlite"
+
 FORMAT_VERSION = 1
 
 TABLES = """
--- Facts about the catalog itself: its format version, the cluster's id, the epoch of the last NameNode, and until when
--- leases that were given may come back.
+-- Facts about the catalog itself: its format version, the cluster's id, the epoch of the last NameNode, how many edits
+-- were applied, until when leases that were given may come back, and of the newest checkpoint that storage nodes hold,
+-- how many edits are in it and when it was taken.
 CREATE TABLE facts (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -97,7 +100,7 @@ TABLE_NAMES = ("facts", "artifacts", "versions", "chunks", "chunk_lists", "garba
 
 
 def connect(directory: Path, new_cluster_id: str) -> sqlite3.Connection:
-    path = directory / "catalog.sqlite"
+    path = directory / FILE_NAME
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
@@ -121,7 +124,13 @@ def _prepare(connection: sqlite3.Connection, path: Path, new_cluster_id: str) ->
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
         for statement in TABLES.split(";"):
             connection.execute(statement)
-        facts = {"format_version": FORMAT_VERSION, "cluster_id": new_cluster_id, "epoch": 0, "leases_until_ms": 0}
+        facts = {
+            "format_version": FORMAT_VERSION,
+            "cluster_id": new_cluster_id,
+            "epoch": 0,
+            "edits": 0,
+            "leases_until_ms": 0,
+        }
         rows = [(key, str(value)) for key, value in facts.items()]
         connection.executemany("INSERT INTO facts VALUES (?, ?)", rows)
     row = connection.execute("SELECT value FROM facts WHERE key = 'format_version'").fetchone()

@@ -28,10 +28,9 @@ from core.model import (
     Version,
 )
 from core.namenode import edits
-from core.namenode.admission import admit, check_mode, refusals
+from core.namenode.admission import admit, check_mode, check_name_for, refusals
 from core.namenode.leases import Upload
 from core.namenode.membership import Member
-from core.namenode.names import check_name
 from core.namenode.placement import choose_targets
 from core.namenode.redundancy import Chunk
 from core.namenode.state import State
@@ -242,6 +241,8 @@ class Uploads:
         for chunk_id, node_ids in stored.claims.items():
             state.redundancy.acknowledge(chunk_id, version.replication, node_ids)
         self.release(request.lease.id)
+        if request.lease.mode == "checkpoint":
+            return  # told once storage nodes hold what it takes to find it
         done = "uploaded" if request.lease.mode == "upload" else f"updated to version {version.version}"
         state.events.record(
             state.now_ms, "info", f"{quoted(version.name)} {done} ({sized(version.size_bytes)})", artifact=version.name
@@ -251,7 +252,7 @@ class Uploads:
         """Assert-like: a client of this library never sends a list that does not add up."""
         lease, chunks = request.lease, [stored.chunk for stored in request.chunks]
         name = quoted(lease.name)
-        check_name(lease.name, self._state.config.name_length_max)
+        check_name_for(self._state, lease.name, lease.mode)
         if len(chunks) > self._state.config.chunks_per_version_max:
             raise InvalidRequest(f"{name} has {len(chunks)} chunks, too many; use larger chunks.")
         if any(chunk.size_bytes != lease.chunk_size_bytes for chunk in chunks[:-1]) or (

@@ -7,7 +7,8 @@ Threads: data calls, `copied`, `copy_failed`, `fail` and `recover` may come from
 conversation with the NameNode (`registered`, `heartbeat`, `confirmed`, `obey`, `full_report`) belongs to one thread,
 `look_after` to another.
 
-Hard state: the chunk files and identity.json. All else is rebuilt from them when the directory is opened.
+Hard state: the chunk files, identity.json and the manifests of the catalog's checkpoints. All else is rebuilt from them
+when the directory is opened.
 """
 
 from __future__ import annotations
@@ -18,9 +19,18 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from core.checkpoint.manifest import Manifest
 from core.config import Config
 from core.directory import DirectoryLock, directory_failure, lock_directory, make_directory
-from core.errors import ChunkCorrupt, ChunkMissing, DirectoryFailure, DiskFailure, DiskFull, NodeNotServing
+from core.errors import (
+    ChunkCorrupt,
+    ChunkMissing,
+    DirectoryFailure,
+    DiskFailure,
+    DiskFull,
+    NodeNotServing,
+    StorageNodeError,
+)
 from core.model import (
     Command,
     CopyChunk,
@@ -35,6 +45,7 @@ from core.model import (
     StopServing,
 )
 from core.storagenode import identity as identity_file
+from core.storagenode.checkpoints import Checkpoints
 from core.storagenode.chunkfile import Buffer
 from core.storagenode.chunkstore import ChunkStore, holds_replicas
 from core.storagenode.identity import Identity
@@ -64,6 +75,7 @@ class StorageNode:
         self._identity = identity
         self._identity_saved = identity
         self._chunks = chunks
+        self._checkpoints = Checkpoints(lock.path)
         self._inventory = Inventory(held, config.changes_per_heartbeat_max)
         self._scrubber = Scrubber(self.directory, config, self._inventory, self.verify)
         self._report_page_chunks = config.report_page_chunks_max
@@ -209,6 +221,20 @@ class StorageNode:
         """
         self._check_serving()
         return self._examine(chunk_id)
+
+    def keep_checkpoint(self, manifest: Manifest) -> None:
+        """Keep what it takes to find the newest checkpoint of the catalog, which is not this node's own business.
+
+        Raises NodeNotServing, DiskFull, DiskFailure; StorageNodeError for one of another cluster or an older NameNode.
+        """
+        self._check_serving()
+        if manifest.cluster_id != self.cluster_id or manifest.epoch < self.epoch:
+            raise StorageNodeError(
+                f"Storage node {self.name} obeys epoch {self.epoch} of cluster {self.cluster_id or '(none)'}, not epoch"
+                f" {manifest.epoch} of cluster {manifest.cluster_id}; it keeps no checkpoint of that one.",
+                node=self.id,
+            )
+        self._checkpoints.keep(manifest)
 
     def chunk_ids(self) -> list[str]:
         """The chunks held, in order."""

@@ -126,6 +126,11 @@ class Upload:
         self._tell("done")
         return version
 
+    @property
+    def chunks(self) -> tuple[ChunkKey, ...]:
+        """Of the version, in order."""
+        return tuple(self._chunks)
+
     # --- The window ---------------------------------------------------------------------------------------------
 
     @property

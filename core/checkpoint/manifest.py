@@ -1,0 +1,94 @@
+"""What it takes to put a checkpoint together, and how that is written down.
+
+A manifest is a JSON document with the hash of its own content, since nothing else vouches for it: what a torn or rotten
+one says must not be taken for the newest checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from core.model import ChunkKey
+
+FORMAT = 1
+
+SIZE_BYTES_MAX = 16 * 1024 * 1024
+"""Of a manifest: enough for a catalog of 200 GB in chunks of 1 MiB."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One checkpoint of the catalog."""
+
+    cluster_id: str
+    epoch: int
+    """Of the NameNode whose catalog it is."""
+    edits: int
+    """How many edits had been applied to it."""
+    time_ms: int
+    """When the copy was taken."""
+    size_bytes: int
+    digest: str
+    """BLAKE3 hash of the whole copy."""
+    chunks: tuple[ChunkKey, ...]
+
+    @property
+    def age_key(self) -> tuple[int, int, int]:
+        """Greater for a newer checkpoint. The epoch leads: a catalog that was restored counts edits anew."""
+        return (self.epoch, self.edits, self.time_ms)
+
+
+def encode(manifest: Manifest) -> bytes:
+    facts = {"format": FORMAT, **asdict(manifest)}
+    facts["chunks"] = [[chunk.id, chunk.size_bytes] for chunk in manifest.chunks]
+    return _canonical({**facts, "check": _check(facts)}) + b"\n"
+
+
+def decode(content: bytes) -> Manifest:
+    """Raises ValueError, saying what is wrong with it."""
+    try:
+        facts = json.loads(content)
+        if not isinstance(facts, dict) or facts.pop("check") != _check(facts):
+            raise ValueError("it is damaged")
+        if facts.pop("format") != FORMAT:
+            raise ValueError("it was written by another DAME")
+        chunks = tuple(ChunkKey(str(chunk_id), int(size_bytes)) for chunk_id, size_bytes in facts.pop("chunks"))
+        return Manifest(**facts, chunks=chunks)
+    except (KeyError, TypeError, RecursionError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError("it is damaged") from error
+
+
+def _check(facts: dict[str, Any]) -> str:
+    return blake3(_canonical(facts)).hexdigest()
+
+
+def _canonical(facts: dict[str, Any]) -> bytes:
+    return json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
+
+
+# --- On a storage node's disk -----------------------------------------------------------------------------------
+
+FOLDER = "checkpoints"
+"""Under a storage node's directory."""
+
+_FILE_NAME = re.compile(r"\d{12}-\d{15}-\d{15}\.json")
+
+
+def file_name(manifest: Manifest) -> str:
+    """Sorted by name, the newest checkpoint is the last."""
+    return f"{manifest.epoch:012d}-{manifest.edits:015d}-{manifest.time_ms:015d}.json"
+
+
+def files(directory: Path) -> list[Path]:
+    """The manifests in a storage node's directory, newest first; none of them read yet. Raises OSError."""
+    try:
+        found = [path for path in (directory / FOLDER).iterdir() if _FILE_NAME.fullmatch(path.name)]
+    except FileNotFoundError:
+        return []
+    return sorted(found, key=lambda path: path.name, reverse=True)
