@@ -66,6 +66,13 @@ class Config:
     replica left get all of it. 0 means no cap."""
     healing_bytes_per_s_min: int = 20 * MIB
     """However much clients move, healing gets this much on each node, so that it ends."""
+    rebalance_threshold: float = 0.10
+    """When two nodes differ by more than this in the share of their room that is used, chunks are moved until they
+    differ by half of it. Less is not worth the traffic. 0 means never."""
+    rebalance_bytes_per_s_max: int = 50 * MIB
+    """Moved in the whole cluster: there is no hurry. 0 means no cap."""
+    rebalance_copies_max: int = 8
+    """Moves under way in the whole cluster."""
     copy_timeout_ms: int = 60 * SECOND_MS
     """A copy that was ordered and not confirmed for this long is ordered anew, perhaps elsewhere."""
     deletes_per_heartbeat_max: int = 500
@@ -152,6 +159,9 @@ class Config:
                 "healing_bytes_per_s_min",
                 0 <= self.healing_bytes_per_s_min <= self.healing_bytes_per_s_max or not self.healing_bytes_per_s_max,
             ),
+            ("rebalance_threshold", 0 <= self.rebalance_threshold < 1),
+            ("rebalance_bytes_per_s_max", self.rebalance_bytes_per_s_max >= 0),
+            ("rebalance_copies_max", self.rebalance_copies_max >= 1),
             ("disk_warn_share", 0 < self.disk_warn_share <= self.disk_no_new_share),
             ("disk_no_new_share", self.disk_no_new_share <= 1),
             ("lease_ms", self.store_timeout_ms < self.lease_ms),

@@ -190,6 +190,8 @@ class ClusterStatus:
     """Chunks without a replica on any node that is up."""
     healing: int
     """Replica copies ordered and not yet confirmed."""
+    rebalancing: int
+    """Replica copies under way that even out how full the storage nodes are."""
     healing_waits: str
     """Why healing waits, as a sentence; empty when it does not."""
     healing_bytes: int

@@ -593,6 +593,7 @@ class FakeStore(ArtifactStore):
                 at_risk=sum(copies[chunk_id] == 1 < wanted[chunk_id] for chunk_id in wanted),
                 missing=sum(copies[chunk_id] == 0 for chunk_id in wanted),
                 healing=0,
+                rebalancing=0,
                 healing_waits="",
                 healing_bytes=0,
                 healing_bytes_per_s=0,

@@ -115,6 +115,7 @@ def _status(status: ClusterStatus, _: int) -> RenderableType:
             "missing": count(status.missing),
             "healing": f"{count(status.healing)} copies on their way{healing_progress(status)}"
             + (f"; waits: {status.healing_waits}" if status.healing_waits else ""),
+            "rebalancing": f"{count(status.rebalancing)} copies on their way",
             "corrupt": count(status.corrupt),
             "quarantine": f"{plural(status.quarantined, 'replica')}, {size(status.quarantined_bytes)}",
             "scrub": scrubbing(status, status.now_ms),

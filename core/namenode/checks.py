@@ -18,6 +18,7 @@ def check_state(state: State) -> None:
         _check_chunk(state.redundancy, chunk)
     _check_totals(state.redundancy)
     state.healer.check()
+    state.rebalancer.check()
     state.redundancy.garbage.check(state.catalog.garbage())
     assert state.leases.promised_until_ms == state.catalog.leases_until_ms
     assert all(state.leases.over_ms(upload.lease) <= state.leases.promised_until_ms for upload in state.leases)

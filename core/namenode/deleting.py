@@ -7,10 +7,11 @@ reported.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from core.config import Config
-from core.namenode.membership import Member, Membership
+from core.namenode.membership import Fill, Member, Membership
 from core.namenode.redundancy import Chunk, Redundancy
 
 PASS_MS = 1_000
@@ -20,10 +21,14 @@ LOOKED_AT_MAX = 5_000
 
 
 class Deleter:
-    def __init__(self, members: Membership, redundancy: Redundancy, config: Config) -> None:
+    def __init__(
+        self, members: Membership, redundancy: Redundancy, config: Config, leaving: Callable[[str], str]
+    ) -> None:
+        """leaving: the node that a chunk is being moved off, by the chunk's id; empty if it is not being moved."""
         self._members = members
         self._redundancy = redundancy
         self._config = config
+        self._leaving = leaving
         self._next_pass_ms = 0
 
     def order(self, now_ms: int, garbage_too: bool) -> None:
@@ -39,24 +44,24 @@ class Deleter:
 
     def _trim_surplus(self) -> None:
         surplus = self._redundancy.surplus
+        fills = self._members.fills() if surplus else {}
         for chunk_id in list(islice(surplus, LOOKED_AT_MAX)):
-            victim = self._dispensable(self._redundancy.chunks[chunk_id])
+            victim = self._dispensable(self._redundancy.chunks[chunk_id], fills)
             if victim is not None:
                 self._redundancy.order_delete(victim.id, chunk_id)
             if chunk_id in surplus:
                 # To the end, so that chunks that must wait do not keep the others from their turn.
                 surplus[chunk_id] = surplus.pop(chunk_id)
 
-    def _dispensable(self, chunk: Chunk) -> Member | None:
-        """The holder whose replica is missed least: of the most crowded host, there on the fullest node."""
+    def _dispensable(self, chunk: Chunk, fills: Mapping[str, Fill]) -> Member | None:
+        """The holder whose replica is missed least; None while that is not certain."""
         if chunk.pins or chunk.copies:
             return None
         holders = [self._members[node_id] for node_id in self._redundancy.holders(chunk, ("counts",))]
         assert len(holders) > chunk.wanted > 0
         if not all(self._is_certain(chunk, member) for member in holders):
             return None
-        on_host = Counter(member.host for member in holders)
-        return max(holders, key=lambda member: (on_host[member.host], _fullness(member), member.id))
+        return least_missed(holders, fills, self._leaving(chunk.id))
 
     def _is_certain(self, chunk: Chunk, member: Member) -> bool:
         return chunk.replicas[member.id] == "reported" and member.liveness == "up" and member.session.verified
@@ -82,5 +87,13 @@ class Deleter:
                 self._redundancy.order_delete(node_id, chunk.id)
 
 
-def _fullness(member: Member) -> float:
-    return member.usage.used_bytes / max(1, member.usage.used_bytes + member.usage.free_bytes)
+def least_missed(holders: Sequence[Member], fills: Mapping[str, Fill], leaving: str = "") -> Member:
+    """Of a chunk's holders, the one whose replica is missed least.
+
+    It is on the most crowded host; there it is the node that the chunk is being moved off, else the fullest.
+    """
+    on_host = Counter(member.host for member in holders)
+    return max(
+        holders,
+        key=lambda member: (on_host[member.host], member.id == leaving, fills[member.id].share, member.id),
+    )

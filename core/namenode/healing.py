@@ -155,16 +155,33 @@ class Healer:
 
     def _help(self, chunk: Chunk, now_ms: int) -> bool:
         """Order one copy of a chunk, if some node can take it now."""
-        holders = [self._members[node_id] for node_id in self._redundancy.holders(chunk)]
-        sources = sorted(holders, key=lambda member: READ_ORDER[member.state])
+        holders = self._sources(chunk)
         pulling = [self._members[node_id] for node_id in chunk.copies]
         hosts = [member.host for member in [*holders, *pulling] if member.role == "counts"]
         urgent = self._is_urgent(chunk.id)
         targets = choose_targets(self._eligible(chunk, self._free_nodes(urgent)), 1, chunk.size_bytes, hosts, self._rng)
         if not targets:
             return False
-        self._order(chunk, self._members[targets[0]], sources, now_ms, urgent=urgent)
+        self._order(chunk, self._members[targets[0]], now_ms, urgent=urgent)
         return True
+
+    def order_move(self, chunk: Chunk, target_id: str, now_ms: int) -> None:
+        """Order a copy of a chunk that is not short, to one of `nodes_for_moves`."""
+        self._order(chunk, self._members[target_id], now_ms, moves=True)
+
+    def nodes_for_moves(self) -> list[Candidate]:
+        """Nodes that may be told to pull one more chunk that is not short, with the room that clients may use."""
+        free = {candidate.id for candidate in self._free_nodes(urgent=False)}
+        return [candidate for candidate in self._members.candidates(for_clients=True) if candidate.id in free]
+
+    def avoids(self, chunk_id: str, node_id: str) -> bool:
+        """Whether a copy of this chunk failed on this node lately."""
+        return (chunk_id, node_id) in self._avoided
+
+    def _sources(self, chunk: Chunk) -> list[Member]:
+        """Where to copy a chunk from, best first."""
+        holders = [self._members[node_id] for node_id in self._redundancy.holders(chunk)]
+        return sorted(holders, key=lambda member: READ_ORDER[member.state])
 
     def _is_urgent(self, chunk_id: str) -> bool:
         """One replica left of several wanted."""
@@ -176,15 +193,8 @@ class Healer:
                 self._budgets[member.id] = NodeBudget(self._config)
             self._budgets[member.id].fill(now_ms, member.rates().clients)
 
-    def _order(
-        self,
-        chunk: Chunk,
-        target: Member,
-        sources: list[Member],
-        now_ms: int,
-        urgent: bool = False,
-        moves: bool = False,
-    ) -> None:
+    def _order(self, chunk: Chunk, target: Member, now_ms: int, urgent: bool = False, moves: bool = False) -> None:
+        sources = self._sources(chunk)
         target.session.outbox.append(CopyChunk(chunk.key, tuple(source.ref for source in sources)))
         target.promised_bytes += chunk.size_bytes
         self._copies[chunk.id, target.id] = Copy(chunk.id, target.id, chunk.size_bytes, now_ms, moves)

@@ -7,7 +7,7 @@ and heartbeats.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -105,6 +105,20 @@ class Rates(NamedTuple):
     def clients(self) -> int:
         """What others than healing moved; reads of a source of copies are among them, as they take from its disk."""
         return max(0, self.read + self.written - self.copied)
+
+
+class Fill(NamedTuple):
+    """How full a node is, or the disk that it shares."""
+
+    used_bytes: int
+    capacity_bytes: int
+
+    @property
+    def share(self) -> float:
+        return self.used_bytes / self.capacity_bytes if self.capacity_bytes > 0 else 1.0
+
+    def with_more(self, size_bytes: int) -> Fill:
+        return self._replace(used_bytes=self.used_bytes + size_bytes)
 
 
 @dataclass
@@ -380,6 +394,23 @@ class Membership:
         """
         bound_by_disk = [room(member) for member in sharing if not self._at_own_limit(member)]
         return max(bound_by_disk) if bound_by_disk else sum(map(room, sharing))
+
+    def fills(self, ahead: Mapping[str, int] | None = None) -> dict[str, Fill]:
+        """How full each node is. Nodes that fill one disk together are as full as that disk.
+
+        ahead: by node, bytes that will be added to it, or taken off.
+        """
+        coming = ahead or {}
+        fills = {}
+        for sharing in _by_disk(list(self)):
+            bound_by_disk = [member for member in sharing if not self._at_own_limit(member)]
+            groups = [bound_by_disk, *([member] for member in sharing if self._at_own_limit(member))]
+            for group in groups:
+                used_bytes = sum(member.usage.used_bytes for member in group)
+                capacity_bytes = used_bytes + max((member.usage.free_bytes for member in group), default=0)
+                more_bytes = sum(coming.get(member.id, 0) for member in group)
+                fills.update({member.id: Fill(used_bytes + more_bytes, capacity_bytes) for member in group})
+        return fills
 
     def _at_own_limit(self, member: Member) -> bool:
         limit_bytes = self._config.storage_capacity_bytes

@@ -49,6 +49,7 @@ from core.namenode.leases import Leases
 from core.namenode.lookup import node_meant
 from core.namenode.membership import Membership
 from core.namenode.reads import Reads
+from core.namenode.rebalancing import Rebalancer
 from core.namenode.redundancy import Redundancy
 from core.namenode.reports import Reports
 from core.namenode.scrubs import Scrubs
@@ -70,6 +71,8 @@ class NameNode:
         catalog.apply(edits.StartEpoch(epoch))
         members = Membership(catalog.nodes(), config, now_ms)
         redundancy = Redundancy(now_ms, GarbageBook(config))
+        healer = Healer(members, redundancy, config, rng)
+        rebalancer = Rebalancer(members, redundancy, healer, config)
         self._state = State(
             catalog=catalog,
             config=config,
@@ -81,8 +84,9 @@ class NameNode:
             safe_mode=len(members) > 0,
             members=members,
             redundancy=redundancy,
-            healer=Healer(members, redundancy, config, rng),
-            deleter=Deleter(members, redundancy, config),
+            healer=healer,
+            rebalancer=rebalancer,
+            deleter=Deleter(members, redundancy, config, rebalancer.leaving),
             leases=Leases(config.lease_ms, catalog.leases_until_ms),
             events=EventLog(epoch, config.events_max),
         )

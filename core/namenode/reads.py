@@ -260,6 +260,7 @@ class Reads:
             at_risk=redundancy.counts["at_risk"],
             missing=redundancy.counts["lost"],
             healing=state.healer.healing,
+            rebalancing=state.healer.moving,
             healing_waits=waits,
             healing_bytes=left_bytes,
             healing_bytes_per_s=copied_bytes_per_s,

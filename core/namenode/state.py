@@ -12,6 +12,7 @@ from core.namenode.events import EventLog
 from core.namenode.healing import Healer
 from core.namenode.leases import Leases
 from core.namenode.membership import Member, Membership
+from core.namenode.rebalancing import Rebalancer
 from core.namenode.redundancy import Redundancy
 
 
@@ -32,6 +33,7 @@ class State:
     members: Membership
     redundancy: Redundancy
     healer: Healer
+    rebalancer: Rebalancer
     deleter: Deleter
     leases: Leases
     events: EventLog

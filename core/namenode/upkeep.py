@@ -69,8 +69,22 @@ class Upkeep:
         waits = state.members.healing_waits(now_ms)
         if not waits:
             state.healer.schedule(now_ms)
+            self._rebalance()
         self._tell_of_healing(waits)
         state.deleter.order(now_ms, garbage_too=not state.leases.holds_unseen_chunks(now_ms))
+
+    def _rebalance(self) -> None:
+        """Even out how full the nodes are, when nothing that is short can be helped."""
+        state = self._state
+        if state.healer.healing or state.redundancy.short.waiting:
+            return
+        before = state.rebalancer.active
+        state.rebalancer.schedule(state.now_ms)
+        if state.rebalancer.active != before:
+            fills = state.members.fills()
+            shares = sorted(int(100 * fills[member.id].share) for member in state.members.up())
+            span = f": storage nodes are {shares[0]}% to {shares[-1]}% full" if shares else ""
+            self._tell("info", f"rebalancing {'finished' if before else 'started'}{span}")
 
     def _tell_of_healing(self, waits: str) -> None:
         state = self._state

@@ -99,6 +99,8 @@ def _healing(status: ClusterStatus) -> Line:
         return _labelled(
             "healing", Run(f"◐ {count(status.healing)} copies under way", "accent"), healing_progress(status)
         )
+    if status.rebalancing:
+        return _labelled("healing", Run(f"◌ rebalancing, {count(status.rebalancing)} copies under way", "dim"))
     if status.healing_waits:
         return _labelled("healing", Run("‖ waiting", "warn"))
     return _labelled("healing", Run("nothing to do" if not status.under_replicated else "to be ordered", "dim"))

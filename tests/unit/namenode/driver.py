@@ -62,6 +62,7 @@ class FakeNode:
     chunks: dict[str, int] = field(default_factory=dict)
     cluster_id: str = ""
     directory: str = ""
+    disk: str = ""
     alive: bool = True
     serving: bool = True
     incarnation: str = ""
@@ -126,7 +127,7 @@ class FakeNode:
 
     def usage(self) -> DiskUsage:
         used = sum(self.chunks.values())
-        return DiskUsage(used, max(0, self.capacity_bytes - used), f"disk-of-{self.id}")
+        return DiskUsage(used, max(0, self.capacity_bytes - used), self.disk or f"disk-of-{self.id}")
 
     def registration(self) -> Registration:
         return Registration(

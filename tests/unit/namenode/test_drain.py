@@ -197,7 +197,7 @@ def test_a_drain_says_which_nodes_can_not_take_its_chunks(make_driver: MakeDrive
 
 
 def test_a_drain_that_lacks_room_says_how_much(make_driver: MakeDriver) -> None:
-    driver = make_driver(0)
+    driver = make_driver(0, rebalance_threshold=0.0)
     for capacity in (1000, 100):
         driver.add_node(capacity_bytes=capacity)
     driver.run(3_000)
