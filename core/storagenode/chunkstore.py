@@ -191,7 +191,14 @@ class ChunkStore:
             raise
 
     def _publish(self, temporary: Path, path: Path, size_bytes: int) -> None:
-        temporary.rename(path)
+        try:
+            temporary.rename(path)
+        except FileNotFoundError:
+            # Somebody removed the directory since it was made: without this, its chunks could never be stored again.
+            with self._lock:
+                self._fan_outs.discard(path.parent)
+            self._make_fan_out(path.parent)
+            temporary.rename(path)
         self._count(path.name, size_bytes)
         try:
             sync_directory(path.parent)

@@ -419,3 +419,13 @@ def test_a_client_on_the_machine_reads_past_the_process_and_asks_it_when_that_fa
     path.write_bytes(b"")
     assert read_replica(tmp_path, chunk_id) is None
     assert read_replica(tmp_path / "elsewhere", chunk_id) is None
+
+
+def test_directories_removed_under_an_open_store_are_made_again(
+    store: ChunkStore, chunk: Chunk, tmp_path: Path
+) -> None:
+    chunk_id, data = chunk()
+    store.write(chunk_id, data)
+    shutil.rmtree(file_of(tmp_path, chunk_id).parent)
+    assert store.write(chunk_id, data)
+    assert store.read(chunk_id) == data
