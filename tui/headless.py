@@ -48,6 +48,9 @@ PIPE_CLOSED = 128 + signal.SIGPIPE
 PIPE_WIDTH = 10_000
 """Columns of a table that nobody's eyes limit: no name is cut."""
 
+UP_CHECK_S = 5.0
+"""How often `up` looks whether the cluster still answers."""
+
 POLL_S = 0.1
 """How often a wait for standard input looks whether the transfer was cancelled."""
 
@@ -126,8 +129,17 @@ def _up(invocation: Invocation, connect: Connect, streams: Streams) -> int:
     connected = connect(lambda stage: _tell(streams.stderr, safe(stage)))
     with connected as store, _handling(lambda *_: stop.set(), signal.SIGINT, signal.SIGTERM):
         _announce(store, invocation.json, streams)
-        stop.wait()
+        while not stop.wait(UP_CHECK_S):
+            _keep_up(store, streams.stderr)
     return DONE
+
+
+def _keep_up(store: ArtifactStore, stderr: TextIO) -> None:
+    """Ray itself may be killed under us; who runs the cluster is the one to start it again."""
+    try:
+        store.reconnect()
+    except DameError as error:
+        _tell(stderr, safe(f"{error.message} The next attempt follows."))
 
 
 def _announce(store: ArtifactStore, as_json: bool, streams: Streams) -> None:

@@ -40,6 +40,17 @@ OBJECT_STORE_BYTES = 1024 * MIB
 RAY_THREAD = LastingThread()
 
 START_TIMEOUT_MS = 60_000
+FIRST_NODE_TIMEOUT_MS = 180_000
+"""For the first storage node: without any there is nothing to go on with, and the machine may be busy."""
+START_ATTEMPTS = 2
+SLOW_START = (
+    "timed out during startup",
+    "failed to start gcs",
+    "starting ray client server failed",
+    "proxy failed to connect to backend",
+)
+"""How Ray says that processes of its own took longer to start than it waits, 20 to 30 s: what a busy machine needs is
+another attempt."""
 KNOCK_TIMEOUT_S = 5.0
 HEAD_RESOURCE = "node:__internal_head__"
 
@@ -125,7 +136,8 @@ class EmbeddedSession:
                 self._lock = None
 
     def alive(self) -> bool:
-        return ray_answers()
+        """Who started Ray's processes knows for sure; who joined asks, and on a busy machine may be wrong."""
+        return ray_answers() if self._lock is None else ray_processes_live()
 
     # --- Joining ------------------------------------------------------------------------------------------------
 
@@ -198,9 +210,9 @@ class EmbeddedSession:
 
     def _wait_for_nodes(self, slots: int) -> None:
         """Until all storage nodes are up, or those that can be are and time has passed for the others."""
-        deadline = time.monotonic() + START_TIMEOUT_MS / 1000
+        started = time.monotonic()
         up = -1
-        while time.monotonic() < deadline:
+        while time.monotonic() - started < (START_TIMEOUT_MS if up > 0 else FIRST_NODE_TIMEOUT_MS) / 1000:
             try:
                 status = remote.ask_namenode("status")
             except (ClusterUnreachable, NotReady):
@@ -212,9 +224,10 @@ class EmbeddedSession:
             if up + status.nodes["failed"] >= slots and not status.safe_mode:
                 return
             time.sleep(0.05)
-        if up == 0:
+        if up <= 0:
             raise ClusterUnreachable(
-                f"None of the {slots} storage nodes came up within a minute; see {log_directory()}."
+                f"None of the {slots} storage nodes came up within {FIRST_NODE_TIMEOUT_MS // 60_000} minutes; see"
+                f" {log_directory()}."
             )
 
 
@@ -273,13 +286,20 @@ def enter_ray(**arguments: Any) -> None:
     """`ray.init` with our settings. Raises ClusterUnreachable with what to do."""
     if ray.is_initialized():
         raise ConfigurationFailure("This process is connected to Ray already; call ray.shutdown() before connect().")
-    try:
-        knock(arguments["address"])
-        RAY_THREAD.run(
-            lambda: ray.init(namespace=remote.NAMESPACE, log_to_driver=False, logging_level=logging.ERROR, **arguments)
-        )
-    except Exception as error:
-        raise ClusterUnreachable(f"{_where(arguments['address'])} can't be reached: {_advice(error)}") from error
+    for attempts_left in reversed(range(START_ATTEMPTS)):
+        try:
+            knock(arguments["address"])
+            RAY_THREAD.run(lambda: _init_ray(**arguments))
+            return
+        except Exception as error:
+            if attempts_left and any(sentence in str(error).lower() for sentence in SLOW_START):
+                leave_ray()
+                continue
+            raise ClusterUnreachable(f"{_where(arguments['address'])} can't be reached: {_advice(error)}") from error
+
+
+def _init_ray(**arguments: Any) -> None:
+    ray.init(namespace=remote.NAMESPACE, log_to_driver=False, logging_level=logging.ERROR, **arguments)
 
 
 def knock(address: str) -> None:
@@ -299,6 +319,15 @@ def ray_answers() -> bool:
     except remote.LOST:
         return False
     return any(node["Alive"] for node in nodes)
+
+
+def ray_processes_live() -> bool:
+    """Whether the GCS and the raylet that this process started both run."""
+    node = ray._private.worker._global_node
+    if node is None:
+        return False
+    dead = {kind for kind, _ in node.dead_processes()}
+    return not dead & {ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET}
 
 
 def leave_ray() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def eventually(condition: Callable[[], Any], timeout_s: float = 60.0, every_s: float = 0.1) -> Any:
+def eventually(condition: Callable[[], Any], timeout_s: float = 120.0, every_s: float = 0.1) -> Any:
     """Wait until the condition answers with something true, and answer with that."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -66,12 +66,13 @@ def assert_same(content: bytes, expected: bytes) -> None:
 class Up:
     """`main.py up` in the background."""
 
-    def __init__(self, data_dir: Path, *options: str) -> None:
+    def __init__(self, data_dir: Path, *options: str, environment: dict[str, str] | None = None) -> None:
         self.data_dir = data_dir
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "main.py"), "--data-dir", str(data_dir), *options, "up", "--json"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
         assert self.process.stdout is not None
@@ -107,3 +108,20 @@ def processes_using(directory: Path) -> list[int]:
         if any(path.startswith(str(directory)) for path in opened):
             found.append(int(process.name))
     return found
+
+
+def child_of(parent: int, program: str) -> int:
+    """The id of the parent's child that runs this program."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and _parent_and_program(process) == (parent, program):
+            return int(process.name)
+    raise AssertionError(f"process {parent} has no child that runs {program}")
+
+
+def _parent_and_program(process: Path) -> tuple[int, str]:
+    try:
+        after_name = (process / "stat").read_text().rpartition(")")[2].split()
+        command = (process / "cmdline").read_bytes().split(b"\0")[0].decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0, ""
+    return int(after_name[1]), Path(command).name

@@ -13,7 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import ROOT, Up, assert_same, dame, dame_json, eventually, fetch, processes_using
+from tests.integration.processes import (
+    ROOT,
+    Up,
+    assert_same,
+    child_of,
+    dame,
+    dame_json,
+    eventually,
+    fetch,
+    processes_using,
+)
 
 pytestmark = pytest.mark.ray
 
@@ -65,6 +75,18 @@ def test_everything_is_back_after_a_stop_and_after_a_kill(tmp_path: Path, start_
     up.process.communicate()
 
     assert_same(fetch("binary", data_dir=directory), binary)
+    eventually(lambda: not processes_using(directory), timeout_s=20)
+
+
+def test_up_starts_ray_again_when_its_head_is_killed(tmp_path: Path, start_up: StartUp) -> None:
+    directory = tmp_path / "data"
+    up = start_up(directory, "--nodes", "1")
+    assert dame("upload", "kept", "content", data_dir=directory).returncode == 0
+    os.kill(child_of(up.process.pid, "gcs_server"), signal.SIGKILL)
+    eventually(lambda: dame("get", "kept", data_dir=directory).stdout == b"content", timeout_s=120)
+    assert up.process.poll() is None
+    assert dame_json("status", data_dir=directory)["epoch"] == 2
+    assert up.stop() == 0
     eventually(lambda: not processes_using(directory), timeout_s=20)
 
 
