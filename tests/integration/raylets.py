@@ -1,6 +1,7 @@
 """A Ray cluster of several raylets on this machine, in a process of its own.
 
-Speaks JSON lines: on stdin `["add", directory, slots]`, `["kill", index]`, `["end"]`; on stdout the answer to each.
+Speaks JSON lines: on stdin `["add", directory, slots]`, `["kill", index]`, `["kill_head"]`,
+`["end"]`; on stdout the answer to each.
 The first line of stdout, before any command, holds the addresses.
 """
 
@@ -13,6 +14,11 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.integration.processes import dame
+
+ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray would take 127.0.0.1 for the address by which other machines reach this one."""
 
 
 def free_port() -> int:
@@ -52,11 +58,19 @@ def serve() -> None:
             )
         elif command == "kill":
             cluster.remove_node(nodes[arguments[0]], allow_graceful=False)
+        elif command == "kill_head":
+            cluster.remove_node(cluster.head_node, allow_graceful=False)
         elif command == "end":
             cluster.shutdown()
         answers.write(json.dumps(len(nodes)) + "\n")
         if command == "end":
             return
+
+
+def ask(address: str, *words: str) -> Any:
+    done = dame("--address", address, *words, "--json", environment=ON_LOOPBACK)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
 
 
 class Raylets:
@@ -83,6 +97,10 @@ class Raylets:
     def kill(self, index: int) -> None:
         """SIGKILL a raylet, and with it its actors."""
         self._ask("kill", index)
+
+    def kill_head(self) -> None:
+        """SIGKILL the head: Ray's own directory of the cluster (GCS), the raylet beside it and the NameNode."""
+        self._ask("kill_head")
 
     def end(self) -> None:
         if self._process.poll() is None:

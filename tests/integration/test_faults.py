@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import signal
 import threading
 from pathlib import Path
@@ -14,31 +13,9 @@ import pytest
 from core.errors import DameError
 from core.store import ArtifactStore
 from tests.integration.processes import eventually
+from tests.integration.wholeness import MIB, content, has_all_copies, is_whole
 
 pytestmark = pytest.mark.ray
-
-MIB = 1024 * 1024
-
-
-@pytest.fixture
-def healthy(real_store: ArtifactStore) -> ArtifactStore:
-    """The shared cluster with every node up and every replica in its place, also after the test before."""
-    eventually(lambda: is_whole(real_store))
-    return real_store
-
-
-def is_whole(store: ArtifactStore) -> bool:
-    status = store.status()
-    return status.nodes["up"] == 4 and status.under_replicated == status.missing == status.healing == 0
-
-
-def has_all_copies(store: ArtifactStore, name: str) -> bool:
-    """Three each; others may have left artifacts in the shared cluster that want more than the nodes that are up."""
-    return all(len(chunk.replicas) == 3 for chunk in store.info(name).chunks)
-
-
-def content(seed: int, size: int) -> bytes:
-    return random.Random(seed).randbytes(size)
 
 
 def test_a_killed_storage_node_comes_back_with_its_replicas(healthy: ArtifactStore) -> None:

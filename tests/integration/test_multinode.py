@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.integration.processes import assert_same, dame, eventually, fetch
-from tests.integration.raylets import Raylets
+from tests.integration.raylets import ON_LOOPBACK, Raylets, ask
 
-pytestmark = pytest.mark.ray
-
-ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Ray would take 127.0.0.1 for the address by which other machines reach this one."""
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]  # some twenty processes are started one after the other
 
 
 @pytest.fixture
@@ -23,12 +18,6 @@ def raylets(tmp_path: Path) -> Iterator[Raylets]:
     raylets = Raylets(tmp_path / "namenode")
     yield raylets
     raylets.end()
-
-
-def ask(address: str, *words: str) -> Any:
-    done = dame("--address", address, *words, "--json", environment=ON_LOOPBACK)
-    assert done.returncode == 0, done.stderr.decode()
-    return json.loads(done.stdout)
 
 
 def test_a_cluster_of_raylets_grows_heals_and_serves_from_outside(raylets: Raylets, tmp_path: Path) -> None:
