@@ -271,6 +271,13 @@ class ArtifactStore:
         """Take a drain back. Raises NodeNotFound."""
         return self._wish(node, "none", instead_of="draining")
 
+    def forget(self, node: str) -> str:
+        """Strike a node that is down and gone for good off the cluster; answer its name.
+
+        Raises NodeNotFound; InvalidRequest while it may be alive or may have the last replica of a chunk.
+        """
+        return self._gateway.namenode.forget(self._gateway.unique_id(), node)
+
     def scrub(self) -> int:
         """Ask every node that is up to re-read all its replicas now. The answer is how many were asked."""
         return len(self._gateway.namenode.scrub().nodes)

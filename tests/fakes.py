@@ -640,6 +640,17 @@ class FakeStore(ArtifactStore):
     def undrain(self, node: str) -> NodeInfo:
         return self._set_wish("undrain", node, "none")
 
+    def forget(self, node: str) -> str:
+        with self._call("forget"):
+            found = self._find_node(node)
+            if found.liveness != "down":
+                raise InvalidRequest(f"{found.name} is {found.state}; only a node that is down can be forgotten.")
+            if any(not self._holders(chunk_id) for chunk_id in found.replicas):
+                raise InvalidRequest(f"{found.name} has the last replica of some chunks; bring it back.")
+            self._nodes.remove(found)
+            self._tell("warning", f"{found.name} was forgotten by an operator", node=found.id)
+            return found.name
+
     def scrub(self) -> int:
         with self._call("scrub"):
             asked = sum(node.serves for node in self._nodes)

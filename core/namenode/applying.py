@@ -143,6 +143,12 @@ def _join(connection: sqlite3.Connection, edit: edits.JoinNode) -> None:
     connection.execute(
         "INSERT INTO nodes VALUES (?, ?, ?, 'none', ?)", (edit.node_id, edit.name, edit.host, edit.time_ms)
     )
+    connection.execute("UPDATE facts SET value = CAST(value + 1 AS TEXT) WHERE key = 'nodes_joined'")
+
+
+def _forget_node(connection: sqlite3.Connection, edit: edits.ForgetNode) -> None:
+    connection.execute("DELETE FROM nodes WHERE node_id = ?", (edit.node_id,))
+    _remember(connection, edit.operation, edit.name, edit.time_ms)
 
 
 def _move(connection: sqlite3.Connection, edit: edits.MoveNode) -> None:
@@ -180,6 +186,7 @@ _CHANGES: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
     edits.JoinNode: _join,
     edits.MoveNode: _move,
     edits.SetWish: _set_wish,
+    edits.ForgetNode: _forget_node,
     edits.NoteCheckpoint: _note_checkpoint,
     edits.ForgetOperations: _forget_operations,
 }

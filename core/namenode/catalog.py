@@ -178,6 +178,11 @@ class Catalog:
         facts = {key: int(value) for key, value in rows}
         return Checkpoint(facts["checkpoint_edits"], facts["checkpoint_ms"]) if facts else None
 
+    @property
+    def nodes_joined(self) -> int:
+        """How many storage nodes ever joined, the forgotten ones included: no name is given twice."""
+        return int(self._fact("nodes_joined"))
+
     def _fact(self, key: str) -> str:
         return str(self._value("SELECT value FROM facts WHERE key = ?", (key,)))
 
@@ -186,7 +191,7 @@ class Catalog:
         return None if row is None else row[0]
 
     def result_of(self, operation: str) -> Version | str | None:
-        """What a mutation answered: a Version, or the id of the node it was about; None if it is not known."""
+        """What a mutation answered: a Version, or the id or name of the node it was about; None if it is not known."""
         found = self._value("SELECT result FROM operations WHERE operation = ?", (operation,))
         if found is None:
             return None

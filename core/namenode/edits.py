@@ -133,6 +133,16 @@ class SetWish:
 
 
 @dataclass(frozen=True)
+class ForgetNode:
+    """A storage node that is gone for good leaves the cluster."""
+
+    operation: str
+    node_id: str
+    name: str
+    time_ms: int
+
+
+@dataclass(frozen=True)
 class NoteCheckpoint:
     """Storage nodes hold a checkpoint of the catalog; versions of its artifact before `oldest` are pruned."""
 
@@ -151,7 +161,7 @@ class ForgetOperations:
     before_ms: int
 
 
-ClientEdit = PublishVersion | DeleteArtifact | UndeleteArtifact | ExpireTrash | SetWish
+ClientEdit = PublishVersion | DeleteArtifact | UndeleteArtifact | ExpireTrash | SetWish | ForgetNode
 Edit = (
     ClientEdit
     | StartEpoch

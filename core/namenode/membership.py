@@ -164,6 +164,8 @@ class Member:
     """While it is draining."""
     incarnation: str = ""
     """Empty until it registers with this NameNode."""
+    asked_ms: int | None = None
+    """When its process, silent since the node was failed, asked last whether it may return."""
     superseded: list[str] = field(default_factory=list)
     endpoint: str = ""
     pid: int = 0
@@ -212,6 +214,10 @@ class Member:
         if wish != self.wish:
             self.drain = DrainProgress()
         self.wish, self.drained = wish, False
+
+    def asks(self, now_ms: int, within_ms: int) -> bool:
+        """Whether its process has lately asked to return."""
+        return self.asked_ms is not None and now_ms - self.asked_ms < within_ms
 
     def signal(self, signal: Signal, now_ms: int) -> bool:
         """Move along the table; answer whether the liveness changed."""
@@ -286,7 +292,7 @@ class Member:
 
 
 class Membership:
-    """All storage nodes that ever joined, in the order in which they did."""
+    """All storage nodes that joined and were not forgotten, in the order in which they joined."""
 
     def __init__(self, known: list[KnownNode], config: Config, now_ms: int) -> None:
         self._config = config
@@ -308,6 +314,9 @@ class Membership:
         assert node.id not in self._members
         self._members[node.id] = Member(node.id, node.name, node.host, node.wish, now_ms)
         return self._members[node.id]
+
+    def remove(self, node_id: str) -> None:
+        del self._members[node_id]
 
     def age(self, now_ms: int) -> list[Member]:
         """Let silence take its effect; answer with those whose liveness changed."""

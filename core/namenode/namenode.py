@@ -43,6 +43,7 @@ from core.namenode.checkpoints import Checkpoints
 from core.namenode.checks import check_state
 from core.namenode.deleting import Deleter
 from core.namenode.events import EventLog
+from core.namenode.forgetting import forget
 from core.namenode.garbage import GarbageBook
 from core.namenode.healing import Healer
 from core.namenode.leases import Leases
@@ -247,7 +248,7 @@ class NameNode:
         state = self._state
         done = state.catalog.result_of(operation)
         if isinstance(done, str):
-            return self._reads.node_info(state.members[done])
+            return self._reads.node_info(node_meant(state, done))
         member = node_meant(state, node)
         before = member.wish
         if before != (instead_of or before):
@@ -266,7 +267,16 @@ class NameNode:
     def wish(self, now_ms: int, node_id: str) -> Wish:
         """What an operator wants of a node: asked by one that has been failed and is therefore silent."""
         self.tick(now_ms)
-        return node_meant(self._state, node_id).wish
+        member = self._state.members.get(node_id)
+        if member is None:
+            return "none"  # forgotten meanwhile: it may come back, as a new node
+        member.asked_ms = self._state.now_ms
+        return member.wish
+
+    def forget(self, now_ms: int, operation: str, node: str) -> str:
+        """Strike a node that is gone for good off the cluster; answer its name."""
+        self.tick(now_ms)
+        return forget(self._state, operation, node)
 
     def scrub(self, now_ms: int) -> ScrubOrder:
         """Tell every node that is up to re-read all its replicas, as fast as it may."""

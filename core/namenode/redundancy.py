@@ -192,6 +192,12 @@ class Redundancy:
         for key in held.values():
             self.report(node_id, key)
 
+    def forget_node(self, node_id: str) -> None:
+        """The node has left the cluster, with all that it held."""
+        for chunk_id in list(self._inventory(node_id).chunks):
+            self.remove(node_id, chunk_id)
+        del self.inventories[node_id]
+
     def set_role(self, node_id: str, role: Role) -> bool:
         """What the node's replicas are worth from now on; answer whether that is news."""
         inventory = self._inventory(node_id)

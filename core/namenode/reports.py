@@ -105,7 +105,7 @@ class Reports:
 
     def _join(self, registration: Registration) -> Member:
         state = self._state
-        node = KnownNode(registration.node_id, f"sn-{len(state.members) + 1:02d}", registration.host, "none")
+        node = KnownNode(registration.node_id, f"sn-{state.catalog.nodes_joined + 1:02d}", registration.host, "none")
         state.catalog.apply(edits.JoinNode(node.id, node.name, node.host, state.now_ms))
         member = state.members.add(node, state.now_ms)
         state.events.record(state.now_ms, "info", f"{node.name} joined from {node.host}", node=node.id)

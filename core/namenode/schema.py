@@ -78,7 +78,7 @@ CREATE TABLE garbage (
     kind TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- Storage nodes that ever joined, and what the operator wants of each.
+-- Storage nodes that joined and were not forgotten, and what the operator wants of each.
 CREATE TABLE nodes (
     node_id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -129,6 +129,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, new_cluster_id: str) ->
             "cluster_id": new_cluster_id,
             "epoch": 0,
             "edits": 0,
+            "nodes_joined": 0,
             "leases_until_ms": 0,
         }
         rows = [(key, str(value)) for key, value in facts.items()]

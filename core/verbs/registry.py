@@ -180,6 +180,11 @@ def _undrain(context: Context, arguments: argparse.Namespace) -> Result:
     return _changed(context.store.undrain(arguments.node))
 
 
+def _forget(context: Context, arguments: argparse.Namespace) -> Result:
+    name = context.store.forget(arguments.node)
+    return Result("text", {"node": name}, f"Forgot {name}; if its directory is opened again, it joins as a new node.")
+
+
 def _changed(node: NodeInfo) -> Result:
     warnings = (node.drain_warning,) if node.drain_warning else ()
     return Result("node_info", node, f"{node.name} is {node.state}: {node.reason}.", warnings)
@@ -385,6 +390,7 @@ _ALL = (
     Verb("recover", "let a failed storage node work again", (_NODE,), _recover, mutates=True),
     Verb("drain", "copy everything off a storage node, so that it can be taken away", (_NODE,), _drain, mutates=True),
     Verb("undrain", "take a drain back, finished or not", (_NODE,), _undrain, mutates=True),
+    Verb("forget", "strike a storage node that is gone for good off the cluster", (_NODE,), _forget, mutates=True),
     Verb(
         "scrub",
         "re-read and check every replica now",

@@ -76,7 +76,7 @@ def test_a_node_is_found_by_name_id_and_prefix(store: ArtifactStore) -> None:
 
 @pytest.mark.parametrize("wrong", ["no-such-node", "", "*"])
 def test_nodes_that_are_not_there(store: ArtifactStore, wrong: str) -> None:
-    for ask in (store.node, store.fail, store.recover, store.drain, store.undrain):
+    for ask in (store.node, store.fail, store.recover, store.drain, store.undrain, store.forget):
         with pytest.raises(NodeNotFound) as refused:
             ask(wrong)
         assert refused.value.message.endswith(".")
@@ -169,6 +169,14 @@ def test_a_drain_shows_what_is_left(store: ArtifactStore, name: str, node: str, 
 
 def test_nodes_say_how_full_their_disks_are(store: ArtifactStore) -> None:
     assert {node.disk for node in store.nodes()} <= set(DISK_STATES)
+
+
+def test_a_node_that_may_be_alive_is_not_forgotten(store: ArtifactStore, node: str) -> None:
+    for _ in range(2):
+        with pytest.raises(InvalidRequest, match="only a node that is down can be forgotten"):
+            store.forget(node)
+        store.fail(node)
+    assert node in [info.name for info in store.nodes()]
 
 
 def test_scrub_asks_every_node_that_is_up(store: ArtifactStore) -> None:

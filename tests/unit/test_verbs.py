@@ -521,7 +521,19 @@ def test_switches_stand_anywhere() -> None:
 
 
 def test_what_changes_something_is_marked() -> None:
-    mutating = {"upload", "update", "delete", "undelete", "purge", "fail", "recover", "drain", "undrain", "scrub"}
+    mutating = {
+        "upload",
+        "update",
+        "delete",
+        "undelete",
+        "purge",
+        "fail",
+        "recover",
+        "drain",
+        "undrain",
+        "forget",
+        "scrub",
+    }
     assert {verb.name for verb in VERBS.values() if verb.mutates} == mutating
     assert {verb.name for verb in VERBS.values() if verb.transfers} == {"upload", "update", "get"}
     assert {verb.name for verb in VERBS.values() if not verb.needs_store} == {"help", "up", "exit"}
