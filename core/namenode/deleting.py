@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from core.config import Config
-from core.namenode.membership import Fill, Member, Membership
+from core.namenode.diskstate import Fill
+from core.namenode.membership import Member, Membership
 from core.namenode.redundancy import Chunk, Redundancy
 
 PASS_MS = 1_000

@@ -6,7 +6,7 @@ is told of once.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from core.config import Config
 from core.model import DISK_STATES, DiskState, DiskUsage
@@ -78,3 +78,17 @@ def room_for_clients(usage: DiskUsage, state: DiskState, config: Config) -> int:
         return 0
     capacity_bytes = usage.used_bytes + usage.free_bytes
     return max(0, min(usage.free_bytes, int(capacity_bytes * config.disk_no_new_share) - usage.used_bytes))
+
+
+class Fill(NamedTuple):
+    """How full a node is, or the disk that it shares."""
+
+    used_bytes: int
+    capacity_bytes: int
+
+    @property
+    def share(self) -> float:
+        return self.used_bytes / self.capacity_bytes if self.capacity_bytes > 0 else 1.0
+
+    def with_more(self, size_bytes: int) -> Fill:
+        return self._replace(used_bytes=self.used_bytes + size_bytes)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from core.config import Config
 from core.model import CopyChunk
 from core.namenode.bandwidth import NodeBudget
-from core.namenode.membership import READ_ORDER, Member, Membership
+from core.namenode.membership import Member, Membership
+from core.namenode.nodestates import READ_ORDER
 from core.namenode.placement import Candidate, choose_targets
 from core.namenode.redundancy import Chunk, Redundancy
 
@@ -133,7 +134,7 @@ class Healer:
         if now_ms >= self._next_retry_ms:
             self._next_retry_ms = now_ms + RETRY_MS
             short.retry(RETRIED_MAX)
-        if now_ms < self._next_pass_ms:
+        if now_ms < self._next_pass_ms or not short.waiting:
             return
         self._fill_budgets(now_ms)
         busy: list[str] = []
@@ -169,8 +170,9 @@ class Healer:
         """Order a copy of a chunk that is not short, to one of `nodes_for_moves`."""
         self._order(chunk, self._members[target_id], now_ms, moves=True)
 
-    def nodes_for_moves(self) -> list[Candidate]:
+    def nodes_for_moves(self, now_ms: int) -> list[Candidate]:
         """Nodes that may be told to pull one more chunk that is not short, with the room that clients may use."""
+        self._fill_budgets(now_ms)
         free = {candidate.id for candidate in self._free_nodes(urgent=False)}
         return [candidate for candidate in self._members.candidates(for_clients=True) if candidate.id in free]
 

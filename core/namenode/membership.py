@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
 
 from core.config import Config
 from core.model import (
-    NODE_STATES,
     ChunkKey,
     Command,
     DiskState,
@@ -27,98 +25,18 @@ from core.model import (
     Wish,
 )
 from core.namenode.catalog import KnownNode
-from core.namenode.diskstate import DISK_AFTER, disk_signal, fullness, room_for_clients
+from core.namenode.diskstate import DISK_AFTER, Fill, disk_signal, fullness, room_for_clients
+from core.namenode.nodestates import LIVENESS_AFTER, ROLE_OF, STATE_OF, Liveness, Role, Signal
 from core.namenode.placement import Candidate, DiskRoom
 from core.namenode.progress import DrainProgress
+from core.namenode.traffic import Counters, Rates
 from core.namenode.words import counted, listed, seconds
-
-Liveness = Literal["up", "suspect", "down"]
-Signal = Literal["heard", "late", "silent"]
-"""A heartbeat or registration came; none came for `suspect_after_ms`; none for `down_after_ms`."""
-
-LIVENESS_AFTER: dict[tuple[Liveness, Signal], Liveness] = {
-    ("up", "heard"): "up",
-    ("up", "late"): "suspect",
-    ("up", "silent"): "down",
-    ("suspect", "heard"): "up",
-    ("suspect", "late"): "suspect",
-    ("suspect", "silent"): "down",
-    ("down", "heard"): "up",
-    ("down", "late"): "down",
-    ("down", "silent"): "down",
-}
-
-STATE_OF: dict[tuple[Liveness, Wish], NodeState] = {
-    ("up", "none"): "up",
-    ("suspect", "none"): "suspect",
-    ("down", "none"): "down",
-    ("up", "failed"): "failed",
-    ("suspect", "failed"): "failed",
-    ("down", "failed"): "failed",
-    ("up", "draining"): "draining",
-    ("suspect", "draining"): "draining",
-    ("down", "draining"): "down",
-}
-"""`draining` is shown as `drained` once nothing on the node is needed from it."""
-
-Role = Literal["counts", "serves", "absent"]
-
-ROLE_OF: dict[NodeState, Role] = {
-    "up": "counts",
-    "suspect": "counts",
-    "down": "absent",
-    "failed": "absent",
-    "draining": "serves",
-    "drained": "serves",
-}
-"""What a node's replicas are worth: they count toward replication, or can only be read and copied from, or neither."""
-
-READ_ORDER: dict[NodeState, int] = {"up": 0, "suspect": 1, "draining": 2, "drained": 2, "down": 3, "failed": 3}
 
 RATE_WINDOW_MS = 5_000
 NO_USAGE = DiskUsage(0, 0, "")
 """Of a node not heard of yet."""
 SUPERSEDED_MAX = 16
 """Former incarnations of a node that are remembered, to tell them to give up."""
-
-assert set(STATE_OF.values()) | {"drained"} == set(NODE_STATES) == set(ROLE_OF) == set(READ_ORDER)
-
-
-class Counters(NamedTuple):
-    """What a heartbeat said was moved since the process started."""
-
-    time_ms: int
-    read_bytes: int
-    written_bytes: int
-    copied_bytes: int
-
-
-class Rates(NamedTuple):
-    """Bytes per second."""
-
-    read: int
-    written: int
-    copied: int
-    """The part of `written` that was pulled from other nodes."""
-
-    @property
-    def clients(self) -> int:
-        """What others than healing moved; reads of a source of copies are among them, as they take from its disk."""
-        return max(0, self.read + self.written - self.copied)
-
-
-class Fill(NamedTuple):
-    """How full a node is, or the disk that it shares."""
-
-    used_bytes: int
-    capacity_bytes: int
-
-    @property
-    def share(self) -> float:
-        return self.used_bytes / self.capacity_bytes if self.capacity_bytes > 0 else 1.0
-
-    def with_more(self, size_bytes: int) -> Fill:
-        return self._replace(used_bytes=self.used_bytes + size_bytes)
 
 
 @dataclass

@@ -23,8 +23,9 @@ from core.model import (
 )
 from core.namenode.catalog import Totals
 from core.namenode.lookup import live_artifact, node_meant, version_of
-from core.namenode.membership import READ_ORDER, Member
+from core.namenode.membership import Member
 from core.namenode.names import matcher
+from core.namenode.nodestates import READ_ORDER
 from core.namenode.state import State
 from core.namenode.words import counted, listed, quoted
 

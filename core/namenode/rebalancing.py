@@ -14,8 +14,9 @@ from itertools import islice
 from core.config import Config
 from core.namenode.bandwidth import Bucket
 from core.namenode.deleting import least_missed
+from core.namenode.diskstate import Fill
 from core.namenode.healing import Healer
-from core.namenode.membership import Fill, Member, Membership
+from core.namenode.membership import Member, Membership
 from core.namenode.redundancy import Chunk, Redundancy
 
 PASS_MS = 1_000
@@ -137,7 +138,7 @@ class Rebalancer:
         for source_id in too_full:
             limit = fills[source_id].share - margin
             targets = [node_id for node_id in emptiest_first if fills[node_id].share < limit]
-            move = self._find(self._members[source_id], targets, fills)
+            move = self._find(self._members[source_id], targets, fills, now_ms)
             if move is not None:
                 self._order(move, now_ms)
                 return True
@@ -149,12 +150,12 @@ class Rebalancer:
         self._healer.order_move(self._redundancy.chunks[move.chunk_id], move.target, now_ms)
         self.active = True
 
-    def _find(self, source: Member, targets: list[str], fills: dict[str, Fill]) -> Move | None:
+    def _find(self, source: Member, targets: list[str], fills: dict[str, Fill], now_ms: int) -> Move | None:
         """The next chunk of a full node that one of the targets can take."""
         scan = self._scans.get(source.id)
         if scan is None:
             scan = self._scans[source.id] = iter(list(self._redundancy.inventories[source.id].chunks))
-        free = {node.id: node.free_bytes for node in self._healer.nodes_for_moves()}
+        free = {node.id: node.free_bytes for node in self._healer.nodes_for_moves(now_ms)}
         takers = [node_id for node_id in targets if node_id in free]
         looked_at = 0
         for chunk_id in islice(scan, LOOKED_AT_MAX):

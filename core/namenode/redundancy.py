@@ -12,7 +12,7 @@ from typing import Literal
 
 from core.model import ChunkKey, Health, inventory_token
 from core.namenode.garbage import GarbageBook, GarbageKind
-from core.namenode.membership import Role
+from core.namenode.nodestates import Role
 from core.namenode.shortqueue import ShortQueue
 
 ReplicaState = Literal["reported", "claimed", "deleting"]

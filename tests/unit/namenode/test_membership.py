@@ -9,17 +9,9 @@ import pytest
 from core.config import Config
 from core.model import DiskUsage, Wish
 from core.namenode.catalog import KnownNode
-from core.namenode.membership import (
-    LIVENESS_AFTER,
-    ROLE_OF,
-    STATE_OF,
-    Counters,
-    Liveness,
-    Member,
-    Membership,
-    Rates,
-    Signal,
-)
+from core.namenode.membership import Member, Membership
+from core.namenode.nodestates import LIVENESS_AFTER, ROLE_OF, STATE_OF, Liveness, Signal
+from core.namenode.traffic import Counters, Rates
 
 CONFIG = Config()
 LIVENESSES: tuple[Liveness, ...] = ("up", "suspect", "down")
