@@ -98,6 +98,11 @@ class Config:
     """Deleted artifacts can be undeleted for this long."""
     operation_memory_ms: int = 1 * DAY_MS
     """How long the result of a mutation is remembered, so that a repeated request is answered and not applied twice."""
+    crashes_max: int = 3
+    """After so many broken invariants within `crash_window_ms` the NameNode comes up read-only: once is a bad moment,
+    again and again is a request or a state that ends it each time."""
+    crash_window_ms: int = 10 * MINUTE_MS
+    """How long crashes are held against it: long enough for a client to retry, short enough to try again by itself."""
     events_max: int = 2_000
     """Events the NameNode keeps in memory."""
 
@@ -167,6 +172,7 @@ class Config:
             ("lease_ms", self.store_timeout_ms < self.lease_ms),
             ("checkpoint_first_ms", 0 < self.checkpoint_first_ms <= self.checkpoint_interval_ms),
             ("checkpoint_edits", self.checkpoint_edits >= 1),
+            ("crashes_max", self.crashes_max >= 1),
             ("straggler_ms", self.straggler_ms < self.store_timeout_ms),
             ("scrub_period_ms", self.down_after_ms < self.scrub_period_ms),
             ("scrub_bytes_per_s_min", 1 <= self.scrub_bytes_per_s_min <= self.scrub_bytes_per_s_max),

@@ -105,7 +105,7 @@ class LeaseExpired(Unavailable):
 
 
 class ReadOnly(Unavailable):
-    """The catalog can't be written (its disk is full or failing); reads go on."""
+    """The catalog can't be written (its disk is full or failing), or the NameNode failed too often; reads go on."""
 
 
 class StorageNodeError(Unavailable):

@@ -233,6 +233,8 @@ class ClusterStatus:
     """How old the newest copy of the catalog on the storage nodes is; None if there is none."""
     checkpoint_edits_behind: int | None = None
     """Edits of the catalog that are not in it."""
+    read_only: str = ""
+    """Why nothing can be stored or changed, as a sentence; empty when it can."""
 
 
 @dataclass(frozen=True)

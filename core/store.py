@@ -278,6 +278,10 @@ class ArtifactStore:
         """
         return self._gateway.namenode.forget(self._gateway.unique_id(), node)
 
+    def resume(self) -> bool:
+        """Let a NameNode that became read-only after failures take changes again. False if it was not read-only."""
+        return self._gateway.namenode.resume()
+
     def scrub(self) -> int:
         """Ask every node that is up to re-read all its replicas now. The answer is how many were asked."""
         return len(self._gateway.namenode.scrub().nodes)

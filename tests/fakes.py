@@ -162,6 +162,8 @@ class FakeStore(ArtifactStore):
         """How often each method was called."""
         self.read_bytes_per_s = 0
         self.write_bytes_per_s = 0
+        self.read_only = ""
+        """As ClusterStatus has it."""
         self.closed = False
         self._lock = threading.RLock()
         self._released = threading.Event()
@@ -607,6 +609,7 @@ class FakeStore(ArtifactStore):
                 write_bytes_per_s=self.write_bytes_per_s,
                 started_ms=self._started_ms,
                 now_ms=self.clock(),
+                read_only=self.read_only,
                 trash_bytes=sum(deleted.size_bytes for entries in self._trash.values() for deleted in entries),
             )
 
@@ -650,6 +653,11 @@ class FakeStore(ArtifactStore):
             self._nodes.remove(found)
             self._tell("warning", f"{found.name} was forgotten by an operator", node=found.id)
             return found.name
+
+    def resume(self) -> bool:
+        with self._call("resume"):
+            was, self.read_only = bool(self.read_only), ""
+            return was
 
     def scrub(self) -> int:
         with self._call("scrub"):

@@ -19,6 +19,7 @@ from core.gateway import Call, NameNodeCalls
 from core.model import CopyChunk, NodeRef, SendFullReport
 from core.namenode.catalog import Catalog
 from core.namenode.namenode import NameNode
+from core.namenode.service import NameNodeService
 from core.storagenode.storagenode import StorageNode
 from core.store import ArtifactStore
 
@@ -86,12 +87,22 @@ class Cluster:
     # --- Life and death -----------------------------------------------------------------------------------------
 
     def start_namenode(self) -> None:
-        self.catalog = Catalog.open(self.directory / "namenode", self.new_id())
-        self.namenode = NameNode(self.catalog, self.config, self.rng, self.now_ms)
+        self.service = NameNodeService(self.directory / "namenode", self.config, self.new_id, lambda: self.rng)
+        self.service.open(self.now_ms)
 
     def restart_namenode(self) -> None:
-        self.catalog.close()
+        self.service.close()
         self.start_namenode()
+
+    @property
+    def namenode(self) -> NameNode:
+        assert self.service.namenode is not None, self.service.refusal
+        return self.service.namenode
+
+    @property
+    def catalog(self) -> Catalog:
+        assert self.service.catalog is not None
+        return self.service.catalog
 
     def start_node(self, endpoint: str) -> StorageNode:
         node = StorageNode.open(self.directory / endpoint, self.config, host=f"host-of-{endpoint}", new_id=self.new_id)
@@ -115,7 +126,7 @@ class Cluster:
     def close(self) -> None:
         for node in self.nodes.values():
             node.close()
-        self.catalog.close()
+        self.service.close()
 
     # --- Time ---------------------------------------------------------------------------------------------------
 
@@ -263,5 +274,4 @@ class _NameNode:
         self._cluster = cluster
 
     def __getattr__(self, method: str) -> Any:
-        ask = getattr(self._cluster.namenode, method)
-        return lambda *arguments: ask(self._cluster.now_ms, *arguments)
+        return lambda *arguments: self._cluster.service.ask(self._cluster.now_ms, method, *arguments)

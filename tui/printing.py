@@ -122,6 +122,7 @@ def _status(status: ClusterStatus, _: int) -> RenderableType:
             "trash": f"{plural(status.trash, 'artifact')}, {size(status.trash_bytes)}",
             "garbage": garbage(status),
             "rates": f"{rate(status.read_bytes_per_s)} read, {rate(status.write_bytes_per_s)} written",
+            "read-only": status.read_only or "no",
             "safe mode": "yes" if status.safe_mode else "no",
             "epoch": str(status.epoch),
             "up for": duration((status.now_ms - status.started_ms) / 1000),

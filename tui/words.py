@@ -107,6 +107,8 @@ def cluster_health(status: ClusterStatus) -> Run:
         return Run("✗ DATA OUT OF REACH", "bad")
     if status.at_risk:
         return Run("▲ AT RISK", "bad")
+    if status.read_only:
+        return Run("‖ READ-ONLY", "warn")
     if status.safe_mode:
         return Run("◌ SAFE MODE", "accent")
     down = status.nodes.get("down", 0) + status.nodes.get("failed", 0) + status.nodes.get("suspect", 0)

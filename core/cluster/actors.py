@@ -10,7 +10,6 @@ import logging
 import os
 import random
 import socket
-import sqlite3
 import threading
 import time
 import uuid
@@ -30,10 +29,9 @@ from core.cluster.checkpointer import keep_checkpoints
 from core.cluster.payload import Payload
 from core.cluster.supervisor import Supervisor
 from core.config import Config
-from core.errors import DameError, DirectoryInUse, NodeNotServing, NotReady, StorageNodeError, Unavailable
+from core.errors import DameError, DirectoryInUse, NodeNotServing, StorageNodeError
 from core.model import Command, CopyChunk, GiveUp, NodeRef
-from core.namenode.catalog import Catalog
-from core.namenode.namenode import NameNode
+from core.namenode.service import NameNodeService
 from core.storagenode.conversation import Conversation, pull
 from core.storagenode.storagenode import StorageNode
 
@@ -97,57 +95,34 @@ def crash_when_it_ends(run: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
-def wait_for_directory(open_it: Callable[[], R], patience_ms: int) -> R:
-    """Open a directory that the process before this one may still hold for a moment. Raises DirectoryFailure."""
-    deadline = time.monotonic() + patience_ms / 1000
-    while True:
-        try:
-            return open_it()
-        except DirectoryInUse:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-
-
 class NameNodeActor:
     """The NameNode in a process of its own. Ray runs one call at a time."""
 
     def __init__(self, directory: str | None, storage_root: str | None, config: Config) -> None:
         self._directory = _own_directory(directory, "DAME_NAMENODE_DIR", "namenode")
         self._config = config
-        self._namenode: NameNode | None = None
-        self._refusal: DameError = NotReady("The NameNode is opening its catalog; try again.")
+        self._service = NameNodeService(self._directory, config, _new_id, _new_rng)
         self._open(OPEN_RETRY_MS)
         self._supervisor = Supervisor(config, storage_root)
         threading.Thread(target=self._supervise, name="supervisor", daemon=True).start()
         threading.Thread(target=self._checkpoint, name="checkpoints", daemon=True).start()
 
+    @crash_on_broken_invariant
     def _open(self, patience_ms: int) -> None:
-        """A catalog that can't be opened, or written, is an answer to every call; each of them tries again."""
-        try:
-            catalog = wait_for_directory(lambda: Catalog.open(self._directory, str(uuid.uuid4())), patience_ms)
-            try:
-                self._namenode = NameNode(catalog, self._config, random.Random(uuid.uuid4().int), wall_ms())
-            except DameError:
-                catalog.close()
-                raise
-        except DameError as error:
-            self._refusal = error
+        """The process before this one may still hold the directory for a moment. Any other refusal is an answer to
+        every call; each of them tries again."""
+        deadline = time.monotonic() + patience_ms / 1000
+        self._service.open(wall_ms())
+        while self._service.namenode is None and isinstance(self._service.refusal, DirectoryInUse):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.1)
+            self._service.open(wall_ms())
 
     @crash_on_broken_invariant
     def ask(self, method: str, *arguments: Any) -> Any:
         """Call a public method of the NameNode, with the time put first."""
-        assert not method.startswith("_")
-        if self._namenode is None:
-            self._open(patience_ms=0)  # the caller waits, and can better decide for how long
-        if self._namenode is None:
-            raise self._refusal
-        try:
-            return getattr(self._namenode, method)(wall_ms(), *arguments)
-        except sqlite3.Error as error:
-            raise Unavailable(
-                f"The catalog in {self._directory} can't be read: {error}. Look after its disk."
-            ) from error
+        return self._service.ask(wall_ms(), method, *arguments)
 
     def pid(self) -> int:
         return os.getpid()
@@ -298,6 +273,10 @@ def _own_directory(configured: str | None, variable: str, default: str) -> Path:
 
 def _new_id() -> str:
     return str(uuid.uuid4())
+
+
+def _new_rng() -> random.Random:
+    return random.Random(uuid.uuid4().int)
 
 
 NAMENODE = ray.remote(num_cpus=0, max_restarts=-1)(NameNodeActor)

@@ -99,6 +99,8 @@ class Catalog:
         self.directory = directory
         self.revision = 0
         """Grows with every change; what was read at an older revision may be stale."""
+        self.read_only = ""
+        """Why no edit is taken, as a sentence; empty when edits are."""
         self._connection = connection
         self._lock = lock
 
@@ -126,6 +128,8 @@ class Catalog:
 
         A client's edit that was applied before is not applied again.
         """
+        if self.read_only:
+            raise ReadOnly(self.read_only, directory=str(self.directory))
         if isinstance(edit, edits.ClientEdit) and self.result_of(edit.operation) is not None:
             return
         try:

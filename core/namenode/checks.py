@@ -25,8 +25,8 @@ def check_state(state: State) -> None:
 
 
 def _check_members(state: State) -> None:
-    known = [(node.id, node.name, node.host, node.wish) for node in state.catalog.nodes()]
-    assert known == [(member.id, member.name, member.host, member.wish) for member in state.members]
+    known = [(node.id, node.name, node.wish) for node in state.catalog.nodes()]
+    assert known == [(member.id, member.name, member.wish) for member in state.members]
     for member in state.members:
         assert state.redundancy.inventories[member.id].role == member.role
         assert not member.session.verified or member.session.reported

@@ -29,7 +29,7 @@ class Housekeeping:
     def step(self) -> None:
         """Do a bounded part of what there is to do, if it is time."""
         state = self._state
-        if state.now_ms < self._next_ms:
+        if state.now_ms < self._next_ms or state.catalog.read_only:
             return
         self._next_ms = state.now_ms + HOUSEKEEPING_MS
         try:

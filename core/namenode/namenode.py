@@ -66,10 +66,14 @@ _WISH_OVER = {"failed": "was recovered by an operator", "draining": "is no longe
 class NameNode:
     """`now_ms` is the first argument of every method: wall-clock time. The clock may step back; time here does not."""
 
-    def __init__(self, catalog: Catalog, config: Config, rng: random.Random, now_ms: int) -> None:
-        """Take a catalog over: from now on, storage nodes obey this NameNode and none before it. Raises ReadOnly."""
+    def __init__(self, catalog: Catalog, config: Config, rng: random.Random, now_ms: int, read_only: str = "") -> None:
+        """Take a catalog over: from now on, storage nodes obey this NameNode and none before it. Raises ReadOnly.
+
+        read_only: why nothing is to be changed, copied or deleted, as a sentence; empty for as usual.
+        """
         epoch = catalog.epoch + 1
         catalog.apply(edits.StartEpoch(epoch))
+        catalog.read_only = read_only
         members = Membership(catalog.nodes(), config, now_ms)
         redundancy = Redundancy(now_ms, GarbageBook(config))
         healer = Healer(members, redundancy, config, rng)
@@ -110,6 +114,8 @@ class NameNode:
         for member in state.members:
             state.sync_role(member)
         state.events.record(state.now_ms, "info", f"NameNode started, epoch {state.epoch}")
+        if state.catalog.read_only:
+            state.events.record(state.now_ms, "error", state.catalog.read_only)
 
     def tick(self, now_ms: int) -> None:
         """Let time take its effect."""
@@ -149,10 +155,12 @@ class NameNode:
 
     def begin(self, now_ms: int, request: BeginRequest) -> Lease:
         self.tick(now_ms)
+        self._state.check_writable()
         return self._uploads.begin(request)
 
     def allocate(self, now_ms: int, lease: Lease, chunks: Sequence[ChunkKey], excluded: Sequence[str]) -> Allocations:
         self.tick(now_ms)
+        self._state.check_writable()
         return self._uploads.allocate(lease, chunks, excluded)
 
     def commit(self, now_ms: int, request: CommitRequest) -> Version:

@@ -6,7 +6,9 @@ wrong shows in the inventory's digest, and a full report puts it right.
 
 from __future__ import annotations
 
-from core.errors import DirectoryFailure
+from contextlib import suppress
+
+from core.errors import DirectoryFailure, ReadOnly
 from core.model import (
     ChunkKey,
     Command,
@@ -112,9 +114,11 @@ class Reports:
         return member
 
     def _move(self, member: Member, registration: Registration) -> None:
-        if registration.host != member.host:
+        if registration.host == member.host:
+            return
+        with suppress(ReadOnly):  # its chunks can be read all the same; it is noted when it registers the next time
             self._state.catalog.apply(edits.MoveNode(member.id, registration.host))
-            member.host = registration.host
+        member.host = registration.host
 
     def _heard(self, member: Member) -> None:
         state = self._state

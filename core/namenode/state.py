@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 from core.config import Config
+from core.errors import ReadOnly
 from core.namenode.catalog import Catalog
 from core.namenode.deleting import Deleter
 from core.namenode.events import EventLog
@@ -37,6 +38,11 @@ class State:
     deleter: Deleter
     leases: Leases
     events: EventLog
+
+    def check_writable(self) -> None:
+        """Raises ReadOnly before an upload moves its first byte, if its version could not be published."""
+        if self.catalog.read_only:
+            raise ReadOnly(self.catalog.read_only)
 
     def sync_role(self, member: Member) -> None:
         """A node's liveness or wish may have changed: let its replicas count accordingly."""

@@ -219,6 +219,12 @@ def _scrubbed(progress: ScrubProgress) -> str:
     return f"{read} so far. The scrub goes on without you; `status` tells how far it is."
 
 
+def _resume(context: Context, _: argparse.Namespace) -> Result:
+    resumed = context.store.resume()
+    text = "The NameNode takes changes again." if resumed else "The NameNode did not fail; there is nothing to resume."
+    return Result("text", {"resumed": resumed}, text)
+
+
 def _events(context: Context, arguments: argparse.Namespace) -> Result:
     return Result("events", context.store.events(arguments.since or 0))
 
@@ -391,6 +397,7 @@ _ALL = (
     Verb("drain", "copy everything off a storage node, so that it can be taken away", (_NODE,), _drain, mutates=True),
     Verb("undrain", "take a drain back, finished or not", (_NODE,), _undrain, mutates=True),
     Verb("forget", "strike a storage node that is gone for good off the cluster", (_NODE,), _forget, mutates=True),
+    Verb("resume", "let a NameNode that is read-only after failures take changes again", (), _resume, mutates=True),
     Verb(
         "scrub",
         "re-read and check every replica now",

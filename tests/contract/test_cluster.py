@@ -215,3 +215,8 @@ def test_recovering_and_draining_keep_out_of_each_others_way(backend: Backend, s
     backend.eventually(lambda: store.node(node).node.state == "up")
     store.drain(node)
     assert store.recover(node).state in ("draining", "drained")
+
+
+def test_a_namenode_that_did_not_fail_has_nothing_to_resume(store: ArtifactStore) -> None:
+    assert store.status().read_only == ""
+    assert store.resume() is False

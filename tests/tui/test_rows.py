@@ -288,3 +288,12 @@ def test_the_chosen_candidate_is_in_view(words: list[str], width: int, data: st.
 def test_garbage_is_told_with_when_it_goes(facts: dict[str, int], said: str) -> None:
     status = replace(FakeStore().status(), now_ms=0, **facts)
     assert words.garbage(status) == said
+
+
+def test_a_read_only_namenode_is_told_in_the_cluster_panel() -> None:
+    store = FakeStore()
+    store.read_only = "The NameNode failed 3 times within 600 s, so it only reads."
+    shown = picture(store)
+    text = "\n".join(map(plain, cluster.lines(AppState(latest=shown, shown=shown), 48, 20)))
+    assert "READ-ONLY" in text
+    assert "The NameNode failed 3 times" in text

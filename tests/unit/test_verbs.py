@@ -527,6 +527,7 @@ def test_what_changes_something_is_marked() -> None:
         "delete",
         "undelete",
         "purge",
+        "resume",
         "fail",
         "recover",
         "drain",

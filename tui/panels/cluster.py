@@ -48,6 +48,8 @@ def _health(status: ClusterStatus) -> Line:
 def _notes(status: ClusterStatus, width: int) -> list[Line]:
     """Why things are not as they should be."""
     notes = []
+    if status.read_only:
+        notes.append(("warn", safe(status.read_only)))
     if status.safe_mode:
         notes.append(("accent", "Safe mode: nothing is copied or deleted until the storage nodes have reported."))
     if status.healing_waits:

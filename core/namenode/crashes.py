@@ -1,0 +1,87 @@
+"""Notes of broken invariants in the NameNode's directory, so that a process that starts after one knows of it.
+
+A process whose state may be half changed ends; the next one starts from what is on disk. When the same thing ends that
+one, too, again and again, the next must do less: it comes up read-only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from core.config import Config
+from core.directory import write_durably
+from core.namenode.words import seconds
+
+FILE_NAME = "crashes"
+NOTES_MAX = 20
+"""Notes that are kept: the file stays within one block of a disk."""
+TEXT_MAX = 300
+"""Characters of an assertion's text that are kept."""
+
+
+@dataclass(frozen=True)
+class Crash:
+    """A broken invariant."""
+
+    time_ms: int
+    method: str
+    text: str
+
+
+def note(directory: Path, crash: Crash) -> None:
+    """Add a note, durably; the oldest ones make room. Raises OSError."""
+    kept = [*read(directory), Crash(crash.time_ms, crash.method, crash.text[:TEXT_MAX])][-NOTES_MAX:]
+    lines = "".join(json.dumps(asdict(each)) + "\n" for each in kept)
+    write_durably(directory / FILE_NAME, lines.encode())
+
+
+def forget(directory: Path) -> None:
+    """Remove all notes. Raises OSError."""
+    (directory / FILE_NAME).unlink(missing_ok=True)
+
+
+def read(directory: Path) -> list[Crash]:
+    """The notes, oldest first. What can't be read or understood is no note: it must not keep the NameNode from
+    starting."""
+    try:
+        lines = (directory / FILE_NAME).read_bytes().splitlines()
+    except OSError:
+        return []
+    return [crash for line in lines if (crash := _parsed(line)) is not None]
+
+
+def _parsed(line: bytes) -> Crash | None:
+    try:
+        crash = Crash(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
+    well_typed = isinstance(crash.time_ms, int) and isinstance(crash.method, str) and isinstance(crash.text, str)
+    return crash if well_typed else None
+
+
+@dataclass(frozen=True)
+class ReadOnlyMode:
+    """What a NameNode that failed too often does instead of failing once more."""
+
+    reason: str
+    """As a sentence for callers."""
+    until_ms: int
+
+
+def read_only_mode(crashes: Sequence[Crash], now_ms: int, config: Config) -> ReadOnlyMode | None:
+    """How to start after these crashes; None for as usual. Notes from the future, of a clock that has stepped back
+    since, count as made now."""
+    times = sorted(min(crash.time_ms, now_ms) for crash in crashes)
+    recent = [time_ms for time_ms in times if now_ms - time_ms < config.crash_window_ms]
+    if len(recent) < config.crashes_max:
+        return None
+    last = crashes[-1]
+    return ReadOnlyMode(
+        f"The NameNode failed {len(recent)} times within {seconds(config.crash_window_ms)}, last at `{last.method}`"
+        f" ({last.text}), so it only reads: nothing is stored, deleted or copied. It takes changes again by itself when"
+        f" {seconds(config.crash_window_ms)} have passed, or at once after `resume`. Please report this.",
+        recent[-config.crashes_max] + config.crash_window_ms,
+    )

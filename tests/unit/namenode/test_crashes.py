@@ -1,0 +1,236 @@
+"""A broken invariant ends the process; after a few of them the next one only reads, and says so."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core.config import Config
+from core.errors import Defect, ReadOnly
+from core.model import BeginRequest, DeleteChunk, SendFullReport
+from core.namenode import crashes
+from core.namenode.crashes import Crash, read_only_mode
+from core.namenode.namenode import NameNode
+from core.namenode.service import NameNodeService
+from tests.unit.namenode.driver import FakeNode, key_of
+
+CONFIG = Config(chunk_size_bytes=4)
+NOW_MS = 1_700_000_000_000
+MINUTE_MS = 60_000
+
+
+# --- The notes ------------------------------------------------------------------------------------------------------
+
+
+def test_notes_are_kept_in_order_and_bounded(tmp_path: Path) -> None:
+    assert crashes.read(tmp_path) == []
+    for number in range(30):
+        crashes.note(tmp_path, Crash(number, "commit", f"text {number}\n" + "x" * 1000))
+    notes = crashes.read(tmp_path)
+    assert [crash.time_ms for crash in notes] == list(range(10, 30))
+    assert (tmp_path / crashes.FILE_NAME).stat().st_size < 20 * 500
+    crashes.forget(tmp_path)
+    crashes.forget(tmp_path)
+    assert crashes.read(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"{", b"[]", b"7", b'{"time_ms": 1}', b'{"time_ms":"x","method":"","text":""}', b"\xff"]
+)
+def test_a_note_that_cannot_be_understood_is_none(tmp_path: Path, line: bytes) -> None:
+    crashes.note(tmp_path, Crash(1, "commit", "why"))
+    good = (tmp_path / crashes.FILE_NAME).read_bytes()
+    (tmp_path / crashes.FILE_NAME).write_bytes(line + b"\n" + good)
+    assert crashes.read(tmp_path) == [Crash(1, "commit", "why")]
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "left_ms"),
+    [
+        ([], None),
+        ([1, 0], None),
+        ([9, 5, 1], MINUTE_MS),
+        ([11, 5, 1], None),
+        ([10, 5, 1], None),
+        ([11, 9, 5, 1], MINUTE_MS),
+        ([9, 8, 7, 0], 2 * MINUTE_MS),
+        ([-500, -500, -500], 10 * MINUTE_MS),
+    ],
+)
+def test_only_crashes_close_together_count(minutes_ago: list[int], left_ms: int | None) -> None:
+    notes = [Crash(NOW_MS - minutes * MINUTE_MS, "commit", "why") for minutes in minutes_ago]
+    mode = read_only_mode(notes, NOW_MS, CONFIG)
+    assert (mode.until_ms - NOW_MS if mode else None) == left_ms
+
+
+# --- A NameNode that fails ------------------------------------------------------------------------------------------
+
+
+class Process:
+    """What Ray does around a NameNode: a new process after each one that ended."""
+
+    def __init__(self, directory: Path, config: Config = CONFIG) -> None:
+        self.directory = directory
+        self.config = config
+        self.now_ms = NOW_MS
+        self.starts = 0
+        self.start()
+
+    def start(self) -> None:
+        self.starts += 1
+        self.service = NameNodeService(self.directory, self.config, lambda: "cluster-1", lambda: random.Random(1))
+        try:
+            self.service.open(self.now_ms)
+        except AssertionError:
+            self.end()
+
+    def end(self) -> None:
+        assert self.starts < 50, "it never stops failing"
+        self.service.close()
+        self.start()
+
+    def ask(self, method: str, *arguments: object) -> object:
+        self.now_ms += 1_000
+        try:
+            return self.service.ask(self.now_ms, method, *arguments)
+        except AssertionError:
+            self.end()
+            raise
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    made = Process(tmp_path)
+    yield made
+    made.service.close()
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    def broken(*_: object) -> None:
+        raise AssertionError("one and one are three")
+
+    monkeypatch.setattr(NameNode, method, broken)
+
+
+def fail(process: Process, method: str, times: int = 3) -> None:
+    for _ in range(times):
+        with pytest.raises(AssertionError):
+            process.ask(method)
+
+
+def test_a_poisonous_request_ends_the_process_three_times_and_no_more(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, "events")
+    fail(process, "events", 2)
+    assert process.ask("status").read_only == ""  # type: ignore[attr-defined]
+    fail(process, "events", 1)
+    assert process.starts == 4
+    reason = process.ask("status").read_only  # type: ignore[attr-defined]
+    assert "failed 3 times within 600 s, last at `events`" in reason
+    assert "one and one are three" in reason
+    for _ in range(10):
+        with pytest.raises(Defect, match=r"failed inside at `events` \(test_crashes.py:\d+: one and one are three\)"):
+            process.ask("events")
+    assert process.starts == 4
+
+
+def test_it_only_reads_then_and_storage_nodes_are_heard(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = FakeNode("node-1", "host-1")
+    register(process, node)
+    poison(monkeypatch, "info")
+    fail(process, "info")
+    request = BeginRequest("op", "a", "upload", 4, None, None)
+    node.host = "elsewhere"
+    register(process, node)
+    changes: list[Callable[[], object]] = [
+        lambda: process.ask("begin", request),
+        lambda: process.ask("set_wish", "op-3", "sn-01", "draining"),
+        lambda: register(process, FakeNode("node-2", "host-2")),
+    ]
+    for change in changes:
+        with pytest.raises(ReadOnly, match="`resume`"):
+            change()
+    assert process.ask("artifacts", "") == []
+    assert process.ask("heartbeat", node.heartbeat()).known  # type: ignore[attr-defined]
+    assert [row.host for row in process.ask("nodes")] == ["elsewhere"]  # type: ignore[attr-defined]
+
+
+def register(process: Process, node: FakeNode) -> None:
+    process.ask("register", node.registration())
+
+
+def beat(process: Process, node: FakeNode, times: int) -> None:
+    for _ in range(times):
+        for command in process.ask("heartbeat", node.heartbeat()).commands:  # type: ignore[attr-defined]
+            if isinstance(command, DeleteChunk):
+                node.drop(command.chunk_id)
+            for page in node.pages() if isinstance(command, SendFullReport) else ():
+                process.ask("full_report", page)
+
+
+def test_nothing_is_deleted_while_it_only_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process(tmp_path, Config(garbage_grace_ms=1_000, unknown_grace_ms=1_000))
+    node = FakeNode("node-1", "host-1")
+    register(process, node)
+    poison(monkeypatch, "info")
+    fail(process, "info")
+    node.store(key_of(b"stray"))
+    register(process, node)
+    beat(process, node, 60)
+    assert node.chunks
+    process.ask("resume")
+    register(process, node)
+    beat(process, node, 60)
+    assert not node.chunks
+    process.service.close()
+
+
+def test_it_takes_changes_again_when_the_window_is_over(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        poison(patched, "events")
+        fail(process, "events")
+    epoch = process.ask("status").epoch  # type: ignore[attr-defined]
+    assert process.ask("status").read_only  # type: ignore[attr-defined]
+    process.now_ms += CONFIG.crash_window_ms
+    status = process.ask("status")
+    assert (status.read_only, status.epoch) == ("", epoch + 1)  # type: ignore[attr-defined]
+    assert process.starts == 4, "in the same process"
+
+
+def test_resume_ends_it_at_once(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert process.ask("resume") is False
+    with monkeypatch.context() as patched:
+        poison(patched, "events")
+        fail(process, "events")
+    assert process.ask("resume") is True
+    assert process.ask("status").read_only == ""  # type: ignore[attr-defined]
+    assert process.ask("resume") is False
+
+
+def test_a_start_that_fails_does_not_go_on_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        poison(patched, "_load")
+        process = Process(tmp_path)
+        assert process.starts == 4
+        for method in ("status", "artifacts"):
+            with pytest.raises(Defect, match="failed inside at `start`"):
+                process.ask(method)
+    process.now_ms += CONFIG.crash_window_ms
+    assert process.ask("status").read_only == ""  # type: ignore[attr-defined]
+    process.service.close()
+
+
+def test_a_crash_that_cannot_be_noted_is_a_crash_all_the_same(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(crashes, "write_durably", full)
+    poison(monkeypatch, "events")
+    fail(process, "events", 5)
+    assert process.starts == 6
