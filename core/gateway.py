@@ -19,6 +19,8 @@ from core.model import (
     ClusterStatus,
     CommitRequest,
     Event,
+    FsckPage,
+    FsckStarted,
     Lease,
     Located,
     NodeDetail,
@@ -61,6 +63,8 @@ class NameNodeCalls(Protocol):
     def forget(self, operation: str, node: str) -> str: ...
     def resume(self) -> bool: ...
     def scrub(self) -> ScrubOrder: ...
+    def fsck(self, cursor: str, count: int) -> FsckPage: ...
+    def fsck_repair(self) -> FsckStarted: ...
     def scrub_progress(self, order: ScrubOrder) -> ScrubProgress: ...
     def checkpoint_stored(self, manifest: Manifest, version: int, nodes: int) -> None: ...
     def checkpoint_failed(self, reason: str) -> None: ...
@@ -94,6 +98,13 @@ class Gateway(Protocol):
 
     def keep_checkpoint(self, node: NodeRef, manifest: Manifest) -> Call:
         """Ask a node to keep the manifest of a checkpoint. The result is None: it is on the disk."""
+
+    def walk(self, node: NodeRef) -> Call:
+        """Ask a node to compare its directory with what it believes to hold. The result is a WalkReport."""
+
+    def bring_back(self, node: NodeRef, chunk_ids: Sequence[str]) -> Call:
+        """Ask a node to look at its quarantined replicas of these chunks once more. The result is the number of good
+        ones, which count again."""
 
     def fail(self, node: NodeRef) -> Call:
         """Tell a node to stop serving and beating."""

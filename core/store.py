@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from core.config import Config
 from core.errors import InvalidRequest, OutputFailure, StorageNodeError
+from core.fsck import Fsck, OnSteps
 from core.gateway import Call, Gateway
 from core.model import (
     Artifact,
@@ -21,6 +22,7 @@ from core.model import (
     BeginRequest,
     ClusterStatus,
     Event,
+    FsckReport,
     Mode,
     NodeDetail,
     NodeInfo,
@@ -294,6 +296,22 @@ class ArtifactStore:
         progress: called from this thread about twice a second. cancel: set it to stop waiting; the nodes go on.
         """
         return scrub_to_end(self._gateway, progress, cancel)
+
+    def fsck(
+        self,
+        *,
+        repair: bool = False,
+        deep: bool = False,
+        progress: OnSteps | None = None,
+        cancel: threading.Event | None = None,
+    ) -> FsckReport:
+        """Compare what the disks hold with what the catalog says: what is missing, short, surplus, corrupt, orphaned.
+
+        repair: put right what can be, wait as long as it gets better, and report what is left.
+        deep: re-read every replica first. progress: called from this thread. cancel: set it to give up.
+        Raises Cancelled; NotReady while the NameNode has just started.
+        """
+        return Fsck(self._gateway, self._config, progress, cancel).run(repair=repair, deep=deep)
 
     def _wish(self, node: str, wish: Wish, instead_of: Wish | None = None) -> NodeInfo:
         return self._gateway.namenode.set_wish(self._gateway.unique_id(), node, wish, instead_of)

@@ -35,22 +35,28 @@ from core.errors import (
     OutputFailure,
     VersionNotFound,
 )
+from core.fsck import OnSteps
 from core.model import (
     NODE_STATES,
     Artifact,
     ArtifactInfo,
+    ChunkFinding,
     ChunkInfo,
     ClusterStatus,
     DiskState,
     Event,
+    FsckReport,
     Health,
     NodeArtifact,
+    NodeCheck,
     NodeDetail,
     NodeInfo,
     NodeState,
     Progress,
+    Repairs,
     ScrubProgress,
     Severity,
+    Steps,
     TrashedArtifact,
     Version,
     Wish,
@@ -678,6 +684,67 @@ class FakeStore(ArtifactStore):
             if cancel is not None and cancel.is_set():
                 break
         return state
+
+    def fsck(
+        self,
+        *,
+        repair: bool = False,
+        deep: bool = False,
+        progress: OnSteps | None = None,
+        cancel: threading.Event | None = None,
+    ) -> FsckReport:
+        with self._call("fsck"):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("fsck was cancelled before its end; what it had begun to repair goes on.")
+            before = self._findings()
+            if progress is not None:
+                progress(Steps("checking chunks", len(self._contents), len(self._contents)))
+        if repair:
+            self.heal()
+        with self._call("fsck"):
+            findings = self._findings() if repair else before
+            missing = sum(finding.problem == "missing" for finding in findings)
+            return FsckReport(
+                clean=not findings,
+                deep=deep,
+                bad=0,
+                chunks=len({chunk_id for stored in self._versions() for chunk_id in stored.chunk_ids}),
+                missing=missing,
+                under=len(findings) - missing,
+                surplus=0,
+                orphaned=0,
+                orphaned_bytes=0,
+                corrupt=0,
+                findings=tuple(findings),
+                quarantined=(),
+                nodes=tuple(
+                    NodeCheck(node.name, node.state, True, "", replicas=len(node.replicas))
+                    if node.serves
+                    else NodeCheck(node.name, node.state, False, _REASONS[node.state])
+                    for node in self._nodes
+                ),
+                catalog=(),
+                repairs=Repairs("", len(before), 0, 0, len(before) - len(findings)) if repair else None,
+            )
+
+    def _findings(self) -> builtins.list[ChunkFinding]:
+        found: dict[str, ChunkFinding] = {}
+        for stored in self._versions():
+            for chunk_id in stored.chunk_ids:
+                holders = self._holders(chunk_id)
+                if len(holders) < stored.version.replication:
+                    found[chunk_id] = ChunkFinding(
+                        chunk=chunk_id,
+                        size_bytes=len(self._contents[chunk_id]),
+                        problem="under" if holders else "missing",
+                        wanted=stored.version.replication,
+                        replicas=len(holders),
+                        nodes=tuple(node.name for node in holders),
+                        note="" if holders else "last known on a node that is not up",
+                        artifacts=(stored.version.name,),
+                        artifacts_total=1,
+                    )
+        return builtins.list(found.values())
 
     def reconnect(self) -> None:
         with self._call("reconnect"):

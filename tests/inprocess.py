@@ -7,7 +7,7 @@ hang or corrupt.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from core.model import CopyChunk, NodeRef, SendFullReport
 from core.namenode.catalog import Catalog
 from core.namenode.namenode import NameNode
 from core.namenode.service import NameNodeService
+from core.storagenode.conversation import pull
 from core.storagenode.storagenode import StorageNode
 from core.store import ArtifactStore
 
@@ -166,12 +167,12 @@ class Cluster:
             for page in node.full_report():
                 self.namenode.full_report(self.now_ms, page)
         elif isinstance(command, CopyChunk):
-            for source in command.sources:
-                if not self.faults[source.endpoint].dead:
-                    node.store(command.chunk.id, self.nodes[source.endpoint].read(command.chunk.id))
-                    node.copied(command.chunk.id)
-                    return
-            node.copy_failed(command.chunk.id)
+            pull(node, command, self.read_from)
+
+    def read_from(self, source: NodeRef, chunk_id: str) -> bytes:
+        if self.faults[source.endpoint].dead:
+            raise NodeNotServing("its process does not answer")
+        return bytes(self.nodes[source.endpoint].read(chunk_id))
 
     def new_id(self) -> str:
         self.ids += 1
@@ -225,6 +226,12 @@ class InProcessGateway:
 
     def keep_checkpoint(self, node: NodeRef, manifest: Manifest) -> Call:
         return InProcessCall(lambda: self._node(node).keep_checkpoint(manifest), self._faults(node))
+
+    def walk(self, node: NodeRef) -> Call:
+        return InProcessCall(lambda: self._node(node).walk(), self._faults(node))
+
+    def bring_back(self, node: NodeRef, chunk_ids: Sequence[str]) -> Call:
+        return InProcessCall(lambda: self._node(node).bring_back(chunk_ids), self._faults(node))
 
     def fail(self, node: NodeRef) -> Call:
         return InProcessCall(lambda: self._node(node).fail(), self._faults(node))

@@ -13,12 +13,14 @@ from core.errors import UsageError
 from core.model import Version
 from core.verbs import VERBS, Context, Invocation, Result, parse_line
 from tui.errors import Failure, Outcome
+from tui.panels import fsck
 from tui.screens.artifact import ArtifactScreen
 from tui.screens.confirm import Confirm, Question
 from tui.screens.content import ContentDialog, ContentForm
 from tui.screens.get import GetDialog
 from tui.screens.node import NodeScreen
 from tui.screens.preview import PreviewScreen
+from tui.screens.report import ReportScreen
 from tui.text import safe
 
 if TYPE_CHECKING:
@@ -92,12 +94,19 @@ class Commands:
             self.open_artifact(invocation.arguments.name, invocation.arguments.version)
         elif outcome.kind == "versions":
             self._app.open_screen(ArtifactScreen(invocation.arguments.name, panel="versions"))
+        elif outcome.kind == "fsck":
+            self._show_report(outcome)
         elif outcome.kind == "node":
             self._app.open_screen(NodeScreen(outcome.value.node.id, outcome.value.node.name))
         else:
             self._app.did(outcome.text, outcome.warnings)
         if invocation.verb.mutates:
             self._app.refresh_now()
+
+    def _show_report(self, outcome: Result) -> None:
+        self._app.tell(outcome.text, "warning" if outcome.failed else "info")
+        report, verdict = outcome.value, outcome.text
+        self._app.push_screen(ReportScreen("fsck", lambda width: fsck.lines(report, verdict, width)))
 
     def _deleted(self, version: Version) -> None:
         self._app.state.deleted.append(version.name)

@@ -221,6 +221,8 @@ def _tell(stderr: TextIO, text: str) -> None:
 
 
 def _cancelled(invocation: Invocation) -> str:
+    if invocation.verb.lasts:
+        return "cancelled; what was begun goes on"
     if invocation.verb.mutates:
         return "cancelled; nothing was stored"
     return (

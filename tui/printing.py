@@ -9,9 +9,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from core.model import Artifact, ArtifactInfo, ClusterStatus, Event, NodeDetail, NodeInfo, TrashedArtifact, Version
+from core.model import (
+    Artifact,
+    ArtifactInfo,
+    ClusterStatus,
+    Event,
+    FsckReport,
+    NodeDetail,
+    NodeInfo,
+    TrashedArtifact,
+    Version,
+)
 from core.units import plural
 from core.verbs import Kind, Result
+from tui.panels.fsck import artifacts_told, disk_told, repairs_told, where_told
 from tui.text import age, beat, count, duration, rate, safe, safe_lines, scrubbing, share, size, wall_time
 from tui.words import drain_progress, garbage, healing_progress
 
@@ -219,6 +230,41 @@ def _events(events: Sequence[Event], _: int) -> RenderableType:
     return _table((">EVENT", "TIME", "SEVERITY", "WHAT"), rows, folded="WHAT")
 
 
+def _fsck(report: FsckReport, _: int) -> RenderableType:
+    facts = {
+        "verdict": "clean" if report.clean else "NOT CLEAN",
+        "chunks": count(report.chunks),
+        "missing": count(report.missing),
+        "under": count(report.under),
+        "surplus": count(report.surplus),
+        "orphaned": f"{count(report.orphaned)}, {size(report.orphaned_bytes)}",
+        "corrupt": count(report.corrupt),
+        **({"re-read": f"all replicas, {count(report.bad)} bad"} if report.deep else {}),
+    }
+    told = [*(repairs_told(report.repairs) if report.repairs else ()), *report.catalog, *map(disk_told, report.nodes)]
+    chunks = (
+        (
+            finding.problem,
+            finding.chunk[:_ID_LENGTH],
+            f"{finding.replicas}/{finding.wanted}",
+            safe("; ".join(filter(None, (where_told(finding), finding.note, artifacts_told(finding))))),
+        )
+        for finding in report.findings
+    )
+    kept = (
+        (safe(item.node), item.chunk[:_ID_LENGTH], size(item.size_bytes), wall_time(item.since_ms))
+        for item in report.quarantined
+    )
+    parts: list[Table | Text] = [
+        _facts(facts),
+        Text("\n".join(map(safe, told))),
+        _table(("CHUNK IS", "ID", ">REPLICAS", "WHERE AND WHOSE"), chunks, folded="WHERE AND WHOSE"),
+        _table(("IN QUARANTINE ON", "CHUNK", ">SIZE", "SINCE"), kept),
+    ]
+    shown = [part for part in parts if not isinstance(part, Table) or part.row_count]
+    return Group(*[piece for part in shown for piece in (part, Text())][:-1])
+
+
 _TABLES: Mapping[Kind, Callable[[Any, int], RenderableType]] = {
     "artifacts": _artifacts,
     "versions": _versions,
@@ -228,6 +274,7 @@ _TABLES: Mapping[Kind, Callable[[Any, int], RenderableType]] = {
     "nodes": _nodes,
     "node": _node,
     "events": _events,
+    "fsck": _fsck,
 }
 
 

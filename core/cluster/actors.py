@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from pathlib import Path
@@ -30,7 +30,7 @@ from core.cluster.payload import Payload
 from core.cluster.supervisor import Supervisor
 from core.config import Config
 from core.errors import DameError, DirectoryInUse, NodeNotServing, StorageNodeError
-from core.model import Command, CopyChunk, GiveUp, NodeRef
+from core.model import Command, CopyChunk, GiveUp, NodeRef, WalkReport
 from core.namenode.service import NameNodeService
 from core.storagenode.conversation import Conversation, pull
 from core.storagenode.storagenode import StorageNode
@@ -182,6 +182,20 @@ class StorageNodeActor:
     def verify(self, chunk_id: str) -> bool:
         return self._serving().verify(chunk_id)
 
+    @group("walk")
+    @crash_on_broken_invariant
+    def walk(self) -> WalkReport:
+        report = self._serving().walk()
+        self._wake.set()  # the NameNode should hear of it before it is asked
+        return report
+
+    @group("walk")
+    @crash_on_broken_invariant
+    def bring_back(self, chunk_ids: Sequence[str]) -> int:
+        good = self._serving().bring_back(chunk_ids)
+        self._wake.set()
+        return good
+
     @group("control")
     def fail(self) -> None:
         self._serving().fail()
@@ -280,6 +294,6 @@ def _new_rng() -> random.Random:
 
 
 NAMENODE = ray.remote(num_cpus=0, max_restarts=-1)(NameNodeActor)
-STORAGENODE = ray.remote(num_cpus=0, max_restarts=-1, concurrency_groups={"data": DATA_THREADS, "control": 2})(
-    StorageNodeActor
-)
+STORAGENODE = ray.remote(
+    num_cpus=0, max_restarts=-1, concurrency_groups={"data": DATA_THREADS, "control": 2, "walk": 1}
+)(StorageNodeActor)

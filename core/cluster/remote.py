@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from pathlib import Path
@@ -198,6 +198,12 @@ class RayGateway:
 
     def keep_checkpoint(self, node: NodeRef, manifest: Manifest) -> Call:
         return start(node.endpoint, "keep_checkpoint", manifest)
+
+    def walk(self, node: NodeRef) -> Call:
+        return start(node.endpoint, "walk")
+
+    def bring_back(self, node: NodeRef, chunk_ids: Sequence[str]) -> Call:
+        return start(node.endpoint, "bring_back", tuple(chunk_ids))
 
     def fail(self, node: NodeRef) -> Call:
         return start(node.endpoint, "fail")

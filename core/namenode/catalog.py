@@ -18,6 +18,7 @@ from core.errors import ReadOnly
 from core.model import CHECKPOINT_NAME, ChunkKey, TrashedArtifact, Version, Wish
 from core.namenode import edits
 from core.namenode.applying import change
+from core.namenode.catalogcheck import artifact_faults, chunk_faults, garbage_faults
 from core.namenode.garbage import Garbage
 from core.namenode.schema import TABLE_NAMES, connect
 
@@ -212,6 +213,21 @@ class Catalog:
         for chunk, size_bytes, wanted in self._connection.execute("SELECT id, size_bytes, wanted FROM chunks"):
             yield Need(ChunkKey(chunk.hex(), size_bytes), wanted)
 
+    def needs_after(self, chunk_id: str, count: int) -> list[Need]:
+        """Chunks that are counted, in the order of their ids, from the first with a greater one."""
+        rows = self._connection.execute(
+            "SELECT id, size_bytes, wanted FROM chunks WHERE id > ? ORDER BY id LIMIT ?",
+            (bytes.fromhex(chunk_id), count),
+        )
+        return [Need(ChunkKey(chunk.hex(), size_bytes), wanted) for chunk, size_bytes, wanted in rows]
+
+    def artifacts_with(self, chunk_id: str, count_max: int) -> tuple[tuple[str, ...], int]:
+        """Names of artifacts that have the chunk in any version, in the trash or not; and how many artifacts do."""
+        having = "FROM artifacts WHERE artifact IN (SELECT artifact FROM chunk_lists WHERE chunk = ?)"
+        chunk = bytes.fromhex(chunk_id)
+        names = self._connection.execute(f"SELECT name {having} ORDER BY name LIMIT ?", (chunk, count_max))
+        return tuple(name for (name,) in names), int(self._value(f"SELECT count(*) {having}", (chunk,)))
+
     def wanted(self, chunk_id: str) -> int:
         """Replicas wanted of a chunk; 0 if nothing counts it."""
         found = self._value("SELECT wanted FROM chunks WHERE id = ?", (bytes.fromhex(chunk_id),))
@@ -361,19 +377,13 @@ class Catalog:
         }
 
     def check(self) -> None:
-        """Assert that reference counts, wanted replicas and newest versions are what the chunk lists say."""
-        counted = self._connection.execute(
-            "SELECT l.chunk, count(*), max(v.replication) FROM chunk_lists AS l"
-            " JOIN versions AS v USING (artifact, version) GROUP BY l.chunk ORDER BY l.chunk"
-        ).fetchall()
-        assert counted == self._connection.execute("SELECT id, refs, wanted FROM chunks ORDER BY id").fetchall()
-        both = self._value("SELECT count(*) FROM garbage JOIN chunks ON id = chunk")
-        assert both == 0, "a chunk that is counted is noted as garbage"
-        wrong = self._value(
-            "SELECT count(*) FROM artifacts AS a WHERE (oldest, newest, newest - oldest + 1) IS NOT"
-            " (SELECT min(version), max(version), count(*) FROM versions AS v WHERE v.artifact = a.artifact)"
-        )
-        assert wrong == 0, "an artifact's versions are not those from its oldest to its newest"
+        """Assert that reference counts, wanted replicas, versions and garbage are what the chunk lists say."""
+        faults = [*chunk_faults(self.select), *artifact_faults(self.select), *garbage_faults(self.select)]
+        assert not faults, "; ".join(faults)
+
+    def select(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Rows, for those who check the catalog from outside."""
+        return self._connection.execute(query, parameters).fetchall()
 
 
 def _counts(edit: edits.Edit) -> bool:

@@ -41,6 +41,10 @@ class Deleter:
         if garbage_too:
             self._clear_condemned(now_ms)
 
+    def hurry(self) -> None:
+        """Look again with the next call, however short the time since the last."""
+        self._next_pass_ms = 0
+
     # --- Surplus ------------------------------------------------------------------------------------------------
 
     def _trim_surplus(self) -> None:

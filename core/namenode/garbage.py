@@ -6,9 +6,9 @@ end early.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Literal
 
 from core.config import Config
@@ -51,6 +51,13 @@ class GarbageBook:
                 return entries[chunk_id]
         return None
 
+    def ids(self) -> Iterator[str]:
+        return chain(*self._waiting.values(), self.condemned)
+
+    def goes_ms(self, entry: Garbage) -> int:
+        """When its time of grace is over."""
+        return entry.since_ms + self._grace_ms[entry.kind]
+
     # --- What becomes garbage, and what is no longer ------------------------------------------------------------
 
     def load(self, rows: Iterable[Garbage], now_ms: int) -> None:
@@ -88,7 +95,7 @@ class GarbageBook:
     def due_ms(self) -> int | None:
         """When the next of it is to go; None if there is none."""
         firsts = [next(iter(entries.values())) for entries in (*self._waiting.values(), self.condemned) if entries]
-        return min((entry.since_ms + self._grace_ms[entry.kind] for entry in firsts), default=None)
+        return min(map(self.goes_ms, firsts), default=None)
 
     # --- What the catalog is yet to be told ---------------------------------------------------------------------
 

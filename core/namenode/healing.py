@@ -128,6 +128,10 @@ class Healer:
         self._redundancy.short.retry()
         self._next_pass_ms = 0
 
+    def forgive(self) -> None:
+        """Nodes that failed a copy may be asked for it again at once."""
+        self._avoided.clear()
+
     def schedule(self, now_ms: int) -> None:
         """Order as many copies as may be under way at once, for the most endangered chunks first."""
         short = self._redundancy.short

@@ -214,6 +214,8 @@ class Membership:
 
     def __init__(self, known: list[KnownNode], config: Config, now_ms: int) -> None:
         self._config = config
+        self._mourned_ms = -1
+        """Nodes that went down until then make healing wait no more."""
         self._members = {node.id: Member(node.id, node.name, node.host, node.wish, now_ms) for node in known}
 
     def __iter__(self) -> Iterator[Member]:
@@ -345,6 +347,10 @@ class Membership:
 
     # --- Many at once -----------------------------------------------------------------------------------------
 
+    def end_wait(self, now_ms: int) -> None:
+        """An operator knows better: the nodes that are down by now are not waited for any more."""
+        self._mourned_ms = now_ms
+
     def healing_waits(self, now_ms: int) -> str:
         """Why healing should wait: too many nodes vanished together. Empty when it need not.
 
@@ -357,7 +363,7 @@ class Membership:
         )
         for last in reversed(lost):
             left_ms = last.down_ms + hold_ms - now_ms
-            if left_ms <= 0:
+            if left_ms <= 0 or last.down_ms <= self._mourned_ms:
                 break
             together = [member for member in lost if last.down_ms - window_ms <= member.down_ms <= last.down_ms]
             long_gone = sum(1 for member in lost if member.down_ms < last.down_ms - window_ms)

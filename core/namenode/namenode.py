@@ -21,6 +21,8 @@ from core.model import (
     ClusterStatus,
     CommitRequest,
     Event,
+    FsckPage,
+    FsckStarted,
     FullReport,
     Heartbeat,
     HeartbeatReply,
@@ -44,6 +46,7 @@ from core.namenode.checks import check_state
 from core.namenode.deleting import Deleter
 from core.namenode.events import EventLog
 from core.namenode.forgetting import forget
+from core.namenode.fsck import Fsck
 from core.namenode.garbage import GarbageBook
 from core.namenode.healing import Healer
 from core.namenode.leases import Leases
@@ -103,6 +106,7 @@ class NameNode:
         self._reads = Reads(self._state)
         self._reports = Reports(self._state)
         self._upkeep = Upkeep(self._state, self._uploads)
+        self._fsck = Fsck(self._state)
         self._scrubs = Scrubs(self._state)
         self._load()
 
@@ -285,6 +289,18 @@ class NameNode:
         """Strike a node that is gone for good off the cluster; answer its name."""
         self.tick(now_ms)
         return forget(self._state, operation, node)
+
+    def fsck(self, now_ms: int, cursor: str, count: int) -> FsckPage:
+        """A page of the check of all chunks and of the catalog; begin with an empty cursor. Raises NotReady."""
+        self.tick(now_ms)
+        return self._fsck.page(cursor, count)
+
+    def fsck_repair(self, now_ms: int) -> FsckStarted:
+        """Heal without waiting, trim surplus, delete the garbage that is due. Raises NotReady."""
+        self.tick(now_ms)
+        started = self._fsck.start_repair()
+        self._upkeep.heal_and_delete()
+        return started
 
     def scrub(self, now_ms: int) -> ScrubOrder:
         """Tell every node that is up to re-read all its replicas, as fast as it may."""

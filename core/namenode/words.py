@@ -32,6 +32,15 @@ def seconds(duration_ms: int) -> str:
     return f"{max(0, duration_ms) // 1000} s"
 
 
+def lasting(duration_ms: int) -> str:
+    """`40 s`, `9 min`, `23 h`, `6 d`: about how long."""
+    whole = max(0, duration_ms) // 1000
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if whole >= 2 * length:
+            return f"{whole // length} {unit}"
+    return f"{whole} s"
+
+
 def listed(words: Sequence[str], shown_max: int = 8) -> str:
     """`a, b and c`; long lists end in how many more there are."""
     if len(words) > shown_max:

@@ -18,6 +18,7 @@ import errno
 import itertools
 import os
 import re
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,7 +125,13 @@ class ChunkStore:
 
         Raises ChunkMissing; DiskFailure if this process lacks the means to read just now.
         """
-        path = self._path(chunk_id)
+        try:
+            return self._is_good(self._path(chunk_id), chunk_id)
+        except ChunkMissing:
+            self._count(chunk_id, 0)
+            raise
+
+    def _is_good(self, path: Path, chunk_id: str) -> bool:
         try:
             with self._opened(path, chunk_id) as (descriptor, _):
                 return chunkfile.hash_payload(descriptor) == chunk_id
@@ -142,10 +149,31 @@ class ChunkStore:
             self.quarantined.put(path)
             sync_directory(path.parent)
         except FileNotFoundError as error:
+            self._count(chunk_id, 0)
             raise self._missing(chunk_id) from error
         except OSError as error:
             raise self._failure(error, f"quarantine chunk {chunk_id[:12]}") from error
         self._count(chunk_id, 0)
+
+    def bring_back(self, chunk_id: str) -> int:
+        """Take a good replica out of quarantine, if there is one; its size, else 0. Raises DiskFailure."""
+        path = self._path(chunk_id)
+        for kept in self.quarantined.files_of(chunk_id):
+            with contextlib.suppress(ChunkMissing):
+                if self._is_good(kept, chunk_id):
+                    self._publish_again(kept, path)
+                    return self._sizes[chunk_id]
+        return 0
+
+    def _publish_again(self, kept: Path, path: Path) -> None:
+        try:
+            self._make_fan_out(path.parent)
+            kept.rename(path)
+            self.quarantined.taken(kept)
+            self._count(path.name, _payload_bytes(path))
+            sync_directory(path.parent)
+        except OSError as error:
+            raise self._failure(error, f"bring chunk {path.name[:12]} back from quarantine") from error
 
     def trim_quarantine(self, now_ms: int) -> None:
         """Drop what is in quarantine beyond its bounds. Raises DiskFailure."""
@@ -165,6 +193,42 @@ class ChunkStore:
         except OSError as error:
             raise self._failure(error, f"delete chunk {chunk_id[:12]}") from error
         self._count(chunk_id, 0)
+
+    # --- Files that somebody else may have touched --------------------------------------------------------------
+
+    def listing(self) -> dict[str, int]:
+        """Size of the payload of every file that has a replica's name; 0 for what can't be one. Raises DiskFailure."""
+        try:
+            return {path.name: size_bytes for folder in self._folders() for path, size_bytes in _entries(folder)}
+        except OSError as error:
+            raise self._failure(error, "list its chunks") from error
+
+    def size_on_disk(self, chunk_id: str) -> int | None:
+        """As in `listing`, of one file; None if there is none. Raises DiskFailure."""
+        try:
+            return _size_of(self._path(chunk_id).lstat())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._failure(error, f"look at chunk {chunk_id[:12]}") from error
+
+    def take_in(self, chunk_id: str) -> bool:
+        """Count a file that is there, once its hash is verified and its name durable. Raises DiskFailure."""
+        path = self._path(chunk_id)
+        if not self.verify(chunk_id):
+            return False
+        try:
+            sync_directory(path.parent)
+            self._count(chunk_id, _payload_bytes(path))
+        except OSError as error:
+            raise self._failure(error, f"take chunk {chunk_id[:12]} in") from error
+        return True
+
+    def forget(self, chunk_id: str) -> None:
+        """The file of a replica is gone."""
+        self._count(chunk_id, 0)
+
+    # --- Room ---------------------------------------------------------------------------------------------------
 
     def usage(self) -> DiskUsage:
         """How full the disk is. Raises DiskFailure."""
@@ -273,20 +337,17 @@ class ChunkStore:
         A directory is synced before what it holds counts: the last process may have died between rename and fsync.
         """
         sync_directory(self._chunks)
-        for folder in sorted(self._chunks.iterdir()):
-            if not _FAN_OUT.fullmatch(folder.name):
-                continue
+        for folder in self._folders():
             sync_directory(folder)
             self._fan_outs.add(folder)
-            with os.scandir(folder) as entries:
-                for entry in list(entries):
-                    if not _CHUNK_ID.fullmatch(entry.name) or not entry.name.startswith(folder.name):
-                        continue
-                    size_bytes = entry.stat(follow_symlinks=False).st_size - chunkfile.HEADER_BYTES
-                    if entry.is_file(follow_symlinks=False) and size_bytes > 0:
-                        yield entry.name, size_bytes
-                    else:
-                        self.quarantined.put(folder / entry.name)
+            for path, size_bytes in _entries(folder):
+                if size_bytes:
+                    yield path.name, size_bytes
+                else:
+                    self.quarantined.put(path)
+
+    def _folders(self) -> list[Path]:
+        return [folder for folder in sorted(self._chunks.iterdir()) if _FAN_OUT.fullmatch(folder.name)]
 
     # --- Names and refusals -------------------------------------------------------------------------------------
 
@@ -321,6 +382,21 @@ class ChunkStore:
             free_bytes=disk_free_bytes,
             reserve_bytes=self._reserve_bytes,
         )
+
+
+def _entries(folder: Path) -> list[tuple[Path, int]]:
+    """What has a replica's name in one directory under chunks/, with the size of its payload."""
+    with os.scandir(folder) as entries:
+        return [
+            (folder / entry.name, _size_of(entry.stat(follow_symlinks=False)))
+            for entry in entries
+            if _CHUNK_ID.fullmatch(entry.name) and entry.name.startswith(folder.name)
+        ]
+
+
+def _size_of(facts: os.stat_result) -> int:
+    """The size of the payload that a file may hold; 0 for what can't be a replica."""
+    return max(0, facts.st_size - chunkfile.HEADER_BYTES) if stat.S_ISREG(facts.st_mode) else 0
 
 
 def holds_replicas(directory: Path) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.checkpoint.manifest import Manifest
@@ -43,6 +43,7 @@ from core.model import (
     RegistrationReply,
     ScrubAll,
     StopServing,
+    WalkReport,
 )
 from core.storagenode import identity as identity_file
 from core.storagenode.checkpoints import Checkpoints
@@ -52,6 +53,7 @@ from core.storagenode.identity import Identity
 from core.storagenode.inventory import Inventory
 from core.storagenode.locks import ChunkLocks
 from core.storagenode.scrubber import IDLE_MS, Scrubber
+from core.storagenode.walker import Walker
 
 
 class StorageNode:
@@ -81,6 +83,7 @@ class StorageNode:
         self._report_page_chunks = config.report_page_chunks_max
         self._report = 0
         self._changing = ChunkLocks()
+        self._walker = Walker(chunks, self._inventory, self._changing, self._give_up_replica)
         self._lock = threading.Lock()
         """Guards the fields below; never held while the disk works."""
         self._copying: set[str] = set()
@@ -286,6 +289,19 @@ class StorageNode:
             return self._scrubber.step(now_ms, served_bytes)
         except NodeNotServing:  # it was failed in this very moment
             return IDLE_MS
+
+    def walk(self) -> WalkReport:
+        """Compare the directory with the inventory and put the inventory right. Raises NodeNotServing, DiskFailure."""
+        self._check_serving()
+        return self._walker.walk()
+
+    def bring_back(self, chunk_ids: Sequence[str]) -> int:
+        """Look once more at quarantined replicas of these chunks; the number of good ones, which count again.
+
+        Raises NodeNotServing, DiskFailure.
+        """
+        self._check_serving()
+        return self._walker.bring_back(chunk_ids)
 
     # --- Serving or not -----------------------------------------------------------------------------------------
 

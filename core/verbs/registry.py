@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from core.errors import UsageError
-from core.model import NodeDetail, NodeInfo, ScrubProgress, Steps, Version
+from core.model import FsckReport, NodeDetail, NodeInfo, ScrubProgress, Steps, Version
 from core.store import Content
 from core.units import human_bytes, parse_bytes, plural
 from core.verbs.verb import Argument, Completes, Context, Result, Verb, Written
@@ -199,6 +199,32 @@ def _scrub(context: Context, arguments: argparse.Namespace) -> Result:
     steps = context.steps or (lambda _: None)
     progress = context.store.scrub_and_wait(progress=lambda state: steps(_scrub_steps(state)), cancel=context.cancel)
     return Result("text", progress, _scrubbed(progress))
+
+
+def _fsck(context: Context, arguments: argparse.Namespace) -> Result:
+    report = context.store.fsck(
+        repair=arguments.repair, deep=arguments.deep, progress=context.steps, cancel=context.cancel
+    )
+    return Result("fsck", report, _verdict(report), failed=not report.clean)
+
+
+def _verdict(report: FsckReport) -> str:
+    """The report in one sentence."""
+    if report.clean:
+        return f"Clean: {plural(report.chunks, 'chunk')}, and every one is where it should be."
+    unreached = sum(not node.walked and node.state not in ("down", "failed") for node in report.nodes)
+    different = sum(node.removed + node.added + node.corrupt for node in report.nodes)
+    wrong = [
+        (report.missing, "is missing", "are missing", "chunk"),
+        (report.under, "is short of replicas", "are short of replicas", "chunk"),
+        (report.bad, "was bad when read again", "were bad when read again", "replica"),
+        (different, "was not as it should be", "were not as they should be", "file"),
+        (len(report.catalog), "in the catalog", "in the catalog", "contradiction"),
+        (unreached, "could not be asked", "could not be asked", "storage node"),
+    ]
+    told = [f"{plural(number, noun)} {one if number == 1 else many}" for number, one, many, noun in wrong if number]
+    advice = "" if report.repairs else "; `fsck --repair` does what can be done"
+    return f"Not clean: {', '.join(told)}{advice}."
 
 
 def _asked(nodes: int) -> str:
@@ -408,6 +434,18 @@ _ALL = (
         _scrub,
         mutates=True,
         lasts=True,
+    ),
+    Verb(
+        "fsck",
+        "compare what the disks hold with what the catalog says they should",
+        (
+            Argument("repair", "put right what can be, and report what is left", ("--repair",), switch=True),
+            Argument("deep", "re-read every replica before", ("--deep",), switch=True),
+        ),
+        _fsck,
+        mutates=True,
+        lasts=True,
+        examples=("fsck", "fsck --deep", "fsck --repair --json"),
     ),
     Verb(
         "events",

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.errors import InvalidRequest, NodeNotFound
-from core.model import DISK_STATES, NODE_STATES, ScrubProgress
+from core.errors import Cancelled, InvalidRequest, NodeNotFound
+from core.model import DISK_STATES, NODE_STATES, ScrubProgress, Steps
 from core.store import ArtifactStore
 from core.verbs import to_json
 from tests.contract.conftest import Backend
@@ -191,6 +191,42 @@ def test_a_scrub_can_be_waited_for(store: ArtifactStore, name: str) -> None:
     assert (done.nodes, done.finished, done.away) == (4, 4, ())
     assert done.done == done.total >= 4
     assert done.bad == 0
+
+
+def test_fsck_of_a_healthy_cluster(store: ArtifactStore, name: str, backend: Backend) -> None:
+    store.upload(name, f"in its place {name}")
+    backend.eventually(lambda: store.status().under_replicated == 0)
+    seen: list[Steps] = []
+    report = store.fsck(progress=seen.append)
+    assert seen
+    assert (report.missing, report.catalog, report.deep, report.repairs) == (0, (), False, None)
+    assert report.chunks >= 1
+    assert len(report.nodes) == 4 and all(node.walked for node in report.nodes)
+    assert json.loads(json.dumps(to_json(report)))["missing"] == 0
+
+
+def test_fsck_tells_of_a_chunk_short_of_replicas_and_whose_it_is(
+    backend: Backend, store: ArtifactStore, name: str, node: str
+) -> None:
+    store.upload(name, f"on all {name}", replication=4)
+    backend.eventually(lambda: len(store.info(name).chunks[0].replicas) == 4)
+    store.fail(node)
+    report = store.fsck()
+    assert not report.clean
+    (finding,) = [finding for finding in report.findings if name in finding.artifacts]
+    assert (finding.problem, finding.wanted, finding.replicas) == ("under", 4, 3)
+    assert [check.node for check in report.nodes if not check.walked] == [node]
+    store.recover(node)
+    backend.eventually(lambda: store.node(node).node.state == "up")
+    backend.eventually(lambda: len(store.info(name).chunks[0].replicas) == 4)
+    assert store.fsck(repair=True).repairs is not None
+
+
+def test_fsck_can_be_cancelled(store: ArtifactStore) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Cancelled):
+        store.fsck(cancel=cancel)
 
 
 def test_waiting_for_a_scrub_can_be_given_up(store: ArtifactStore, name: str) -> None:

@@ -269,6 +269,19 @@ async def test_scrub_and_help_by_line(store: FakeStore) -> None:
         assert "shell" in d.notice
 
 
+async def test_fsck_shows_its_report_over_the_screen(store: FakeStore) -> None:
+    store.upload("everywhere", b"four copies", replication=4)
+    store.kill("sn-01")
+    async with dashboard(store) as d:
+        await d.command("fsck")
+        await d.until(lambda: d.screen == "ReportScreen")
+        await d.until_shown(
+            "Not clean: 4 chunks are short of replicas", "3 of 4", "in everywhere", "sn-01 was not looked at"
+        )
+        await d.press("escape")
+        await d.until(lambda: d.screen == "DashboardScreen")
+
+
 @pytest.mark.parametrize("line", ["exit", "quit"])
 async def test_exit_by_line(store: FakeStore, line: str) -> None:
     async with dashboard(store) as d:

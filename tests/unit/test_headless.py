@@ -136,7 +136,9 @@ def test_the_trash_is_a_table_or_json(store: FakeStore) -> None:
     assert b"GOES IN" in run("trash", store=store).stdout
 
 
-@pytest.mark.parametrize("words", ["list", "status", "nodes", "node sn-01", "history a", "info a", "events", "scrub"])
+@pytest.mark.parametrize(
+    "words", ["list", "status", "nodes", "node sn-01", "history a", "info a", "events", "scrub", "fsck"]
+)
 def test_json_is_one_document_and_nothing_else(store: FakeStore, words: str) -> None:
     store.upload("a", b"content")
     ran = run(*words.split(), "--json", store=store)
@@ -145,7 +147,26 @@ def test_json_is_one_document_and_nothing_else(store: FakeStore, words: str) -> 
     assert json.loads(ran.stdout)
 
 
-@pytest.mark.parametrize("verb", ["list", "nodes", "node sn-01", "events", "status"])
+def test_fsck_is_a_report_and_an_exit_code(store: FakeStore) -> None:
+    store.upload("a", b"content", replication=4)
+    ran = run("fsck", store=store)
+    assert (ran.code, ran.stderr) == (0, "")
+    assert "verdict   clean" in ran.stdout.decode()
+    store.closed = False
+    store.kill("sn-01")
+    store.kill("sn-02")
+    ran = run("fsck", "--repair", store=store)
+    text = ran.stdout.decode()
+    assert (ran.code, ran.stderr) == (1, "")
+    assert "NOT CLEAN" in text and "on sn-03, sn-04; in a" in text
+    store.closed = False
+    ran = run("fsck", "--json", store=store)
+    report = json.loads(ran.stdout)
+    assert (ran.code, ran.stderr) == (1, "")
+    assert (report["clean"], report["under"], report["findings"][0]["artifacts"]) == (False, 1, ["a"])
+
+
+@pytest.mark.parametrize("verb", ["list", "nodes", "node sn-01", "events", "status", "fsck"])
 def test_hostile_names_never_reach_the_terminal(store: FakeStore, verb: str) -> None:
     store.add_hostile_names()
     ran = run(*verb.split(), store=store)

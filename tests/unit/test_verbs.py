@@ -432,6 +432,8 @@ def test_delete_and_undelete(context: Context) -> None:
         ("drain sn-01", "node_info"),
         ("undrain sn-01", "node_info"),
         ("scrub", "text"),
+        ("fsck", "fsck"),
+        ("fsck --repair --deep", "fsck"),
         ("events", "events"),
         ("events --since 1", "events"),
     ],
@@ -504,6 +506,19 @@ def test_scrub_waits_where_somebody_does(context: Context) -> None:
         do(context, "scrub --wait --no-wait")
 
 
+def test_fsck_says_in_one_sentence_what_is_wrong(context: Context) -> None:
+    store = context.store
+    assert isinstance(store, FakeStore)
+    do(context, "upload a one --replication 4")
+    clean = do(context, "fsck")
+    assert (clean.failed, clean.text) == (False, "Clean: 1 chunk, and every one is where it should be.")
+    store.kill("sn-01")
+    found = do(context, "fsck")
+    assert (found.failed, found.value.clean) == (True, False)
+    assert found.text == "Not clean: 1 chunk is short of replicas; `fsck --repair` does what can be done."
+    assert do(context, "fsck --repair").text == "Not clean: 1 chunk is short of replicas."
+
+
 def test_a_scrub_goes_on_when_nobody_waits_any_more(context: Context) -> None:
     do(context, "upload a one")
     context.cancel.set()
@@ -534,6 +549,7 @@ def test_what_changes_something_is_marked() -> None:
         "undrain",
         "forget",
         "scrub",
+        "fsck",
     }
     assert {verb.name for verb in VERBS.values() if verb.mutates} == mutating
     assert {verb.name for verb in VERBS.values() if verb.transfers} == {"upload", "update", "get"}
