@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from core import ArtifactStore, connect
+from core.checkpoint.restore import Restored, restore_catalog
 from core.errors import UsageError
 from tui import headless
 
@@ -39,6 +40,14 @@ class Options:
 
     def connect(self, on_stage: headless.OnStage) -> ArtifactStore:
         return connect(self.address, data_dir=self.data_dir, nodes=self.nodes, on_stage=on_stage)
+
+    def restore_catalog(self, storage: Sequence[Path]) -> Restored:
+        if self.address is not None:
+            raise UsageError(
+                "restore-catalog works on directories of this machine, not on an address; drop --address, or unset"
+                " DAME_ADDRESS."
+            )
+        return restore_catalog(self.data_dir, storage)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,7 +122,7 @@ def _run_verb(options: Options, words: Sequence[str]) -> int:
             stdout.write(f"{USAGE}\nVerbs:\n".encode())
         stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
         streams = headless.Streams(FileIO(0, closefd=False), stdout, stderr)
-        return headless.run(words, options.connect, streams)
+        return headless.run(words, options.connect, streams, options.restore_catalog)
 
 
 @contextmanager

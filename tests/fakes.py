@@ -167,6 +167,7 @@ class FakeStore(ArtifactStore):
         self.calls: Counter[str] = Counter()
         """How often each method was called."""
         self.read_bytes_per_s = 0
+        self.checkpoint_age_ms: int | None = 12_000
         self.write_bytes_per_s = 0
         self.read_only = ""
         """As ClusterStatus has it."""
@@ -617,6 +618,8 @@ class FakeStore(ArtifactStore):
                 now_ms=self.clock(),
                 read_only=self.read_only,
                 trash_bytes=sum(deleted.size_bytes for entries in self._trash.values() for deleted in entries),
+                checkpoint_age_ms=self.checkpoint_age_ms,
+                checkpoint_edits_behind=None if self.checkpoint_age_ms is None else 3,
             )
 
     def nodes(self) -> builtins.list[NodeInfo]:

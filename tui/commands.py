@@ -39,6 +39,9 @@ class Commands:
             "events": lambda given: app.show_panel("events"),
             "help": lambda given: app.show_help(given.verb or ""),
             "exit": lambda given: app.ask_quit(),
+            "restore-catalog": lambda given: app.complain(
+                "`restore-catalog` is for a cluster that is stopped; run it in a shell: dame restore-catalog"
+            ),
             "up": lambda given: app.complain(
                 "`up` keeps a cluster running without a screen; run it in a shell: dame up"
             ),

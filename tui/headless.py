@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO, TextIO
 
@@ -32,10 +33,13 @@ from rich.progress import (
 )
 from rich.progress import Progress as ProgressBar
 
+from core.checkpoint.restore import Restored, restore_catalog
+from core.config import Config
 from core.errors import Cancelled, DameError, OutputFailure, UsageError
 from core.model import Progress, Steps
 from core.store import ArtifactStore
 from core.verbs import Context, Invocation, Result, parse, to_json
+from core.verbs.restoring import restored_text
 from tui.printing import render
 from tui.text import safe
 
@@ -56,6 +60,7 @@ POLL_S = 0.1
 
 OnStage = Callable[[str], None]
 Connect = Callable[[OnStage], ArtifactStore]
+Restore = Callable[[Sequence[Path]], Restored]
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,16 @@ class Streams:
     stderr: TextIO
 
 
-def run(words: Sequence[str], connect: Connect, streams: Streams) -> int:
+def run(
+    words: Sequence[str],
+    connect: Connect,
+    streams: Streams,
+    restore: Restore = lambda storage: restore_catalog(storage=storage),
+) -> int:
     """Do what the words say; the answer is the exit code.
 
     connect: opens the store; called only for verbs that need one, after the words are understood.
+    restore: puts a checkpoint in the place of the cluster's lost catalog, from its own and these storage directories.
     """
     try:
         invocation = parse(words)
@@ -78,6 +89,8 @@ def run(words: Sequence[str], connect: Connect, streams: Streams) -> int:
         complain(error, streams.stderr, "--json" in words)
         return MISUSED
     try:
+        if invocation.verb.name == "restore-catalog":
+            return _restore_catalog(invocation, restore, streams)
         return _ROUTES.get(invocation.verb.name, _run)(invocation, connect, streams)
     except Cancelled:
         return _interrupted(streams.stderr, _cancelled(invocation))
@@ -150,6 +163,13 @@ def _announce(store: ArtifactStore, as_json: bool, streams: Streams) -> None:
     if as_json:
         _write_json({"address": store.description, "nodes": to_json(nodes)}, streams.stdout)
         streams.stdout.flush()
+
+
+def _restore_catalog(invocation: Invocation, restore: Restore, streams: Streams) -> int:
+    restored = restore([Path(text).expanduser() for text in invocation.arguments.storage])
+    text = restored_text(restored, Config.from_environment())
+    _answer(Result("text", restored, text), invocation.json, streams)
+    return DONE
 
 
 def _exit(_invocation: Invocation, _connect: Connect, _streams: Streams) -> int:

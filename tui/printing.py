@@ -24,7 +24,7 @@ from core.units import plural
 from core.verbs import Kind, Result
 from tui.panels.fsck import artifacts_told, disk_told, repairs_told, where_told
 from tui.text import age, beat, count, duration, rate, safe, safe_lines, scrubbing, share, size, wall_time
-from tui.words import drain_progress, garbage, healing_progress
+from tui.words import checkpoint, drain_progress, garbage, healing_progress
 
 _STYLES = {
     "ok": "green",
@@ -132,6 +132,7 @@ def _status(status: ClusterStatus, _: int) -> RenderableType:
             "scrub": scrubbing(status, status.now_ms),
             "trash": f"{plural(status.trash, 'artifact')}, {size(status.trash_bytes)}",
             "garbage": garbage(status),
+            "checkpoint": checkpoint(status).text,
             "rates": f"{rate(status.read_bytes_per_s)} read, {rate(status.write_bytes_per_s)} written",
             "read-only": status.read_only or "no",
             "safe mode": "yes" if status.safe_mode else "no",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.model import Artifact, ClusterStatus, DiskState, Health, NodeInfo, NodeState, Severity
+from core.units import plural
 from tui.lines import Run, Tone
 from tui.text import age, count, duration, rate, share, size
 
@@ -88,6 +89,14 @@ def _worst(health: Health, replication: int) -> str:
 
 def artifact_health(artifact: Artifact) -> Run:
     return health(artifact.health, artifact.replication)
+
+
+def checkpoint(status: ClusterStatus) -> Run:
+    """`2m ago`, `2m ago, 3 edits since`, `none yet`: how old the newest copy of the catalog on the storage nodes is."""
+    if status.checkpoint_age_ms is None:
+        return Run("none yet", "warn")
+    behind = status.checkpoint_edits_behind
+    return Run(f"{age(status.checkpoint_age_ms)} ago" + (f", {plural(behind, 'edit')} since" if behind else ""))
 
 
 def garbage(status: ClusterStatus) -> str:

@@ -204,7 +204,8 @@ class EmbeddedSession:
         if identities and not catalog.exists():
             raise DirectoryFailure(
                 f"{catalog} is gone, but {self._directory / 'storage'} holds the chunks it knew. "
-                "Put the catalog back from a copy, or give another --data-dir.",
+                "`restore-catalog` puts the newest checkpoint in its place and says what may be missing; or give "
+                "another --data-dir.",
                 directory=str(self._directory),
             )
 

@@ -77,8 +77,8 @@ class Reports:
             raise self._refuse(
                 registration,
                 f"The storage directory {registration.directory} on {registration.host} belongs to cluster"
-                f" {theirs[:8]}, and this is cluster {ours[:8]}; start it with its own cluster, or"
-                " give this node an empty directory.",
+                f" {theirs[:8]}, and this is cluster {ours[:8]}; start it with its own cluster (`restore-catalog`"
+                " brings back a catalog that was lost), or give this node an empty directory.",
             )
 
     def _check_single(self, member: Member, registration: Registration) -> None:

@@ -147,7 +147,7 @@ class _Command:
             if argument.switch and index:
                 given[argument] = []
             elif not argument.switch and index not in (None, []):
-                given[argument] = index if argument.many else [index]
+                given[argument] = index if argument.many or argument.repeated else [index]
         return given
 
     def _token(self, verb: Verb, index: int) -> str:
@@ -182,8 +182,11 @@ class _Command:
     def _value(self, argument: Argument, indexes: Sequence[int] | None) -> Any:
         if argument.switch:
             return indexes is not None
-        if not indexes:
-            return None
+        if argument.repeated:
+            return tuple(self._word_value(argument, [index]) for index in indexes or ())
+        return self._word_value(argument, indexes) if indexes else None
+
+    def _word_value(self, argument: Argument, indexes: Sequence[int]) -> Any:
         text = " ".join(self._words[index] for index in indexes)
         flag, _, value = text.partition("=")
         if flag in argument.flags:
@@ -226,7 +229,8 @@ def _argument_parser(verb: Verb) -> argparse.ArgumentParser:
         if argument.switch:
             parser.add_argument(*argument.flags, dest=argument.name, action="store_true")
         elif argument.flags:
-            parser.add_argument(*argument.flags, dest=argument.name, type=int)
+            action = "append" if argument.repeated else "store"
+            parser.add_argument(*argument.flags, dest=argument.name, type=int, action=action)
         else:
             parser.add_argument(argument.name, nargs="*" if argument.many else "?", type=int)
     return parser

@@ -99,7 +99,8 @@ class _Completer:
 
     def _flags(self, verb: Verb, given: list[str]) -> list[str]:
         """Options that are not on the line yet, and not ruled out by what is."""
-        used = {word.partition("=")[0] for word in given}
+        repeated = {flag for argument in verb.arguments if argument.repeated for flag in argument.flags}
+        used = {word.partition("=")[0] for word in given} - repeated
         flags = [argument.flags[0] for argument in verb.arguments if argument.flags and not used & {*argument.flags}]
         return [flag for flag in (*flags, JSON_FLAG) if flag not in used and flag.startswith(self._prefix)]
 

@@ -462,6 +462,24 @@ _ALL = (
         examples=("help", "help upload"),
     ),
     Verb("up", "keep a cluster running in the foreground, without the dashboard", (), None, needs_store=False),
+    Verb(
+        "restore-catalog",
+        "put the newest checkpoint in the place of a catalog that was lost, while the cluster is stopped",
+        (
+            Argument(
+                "storage",
+                "a storage node's directory, mounted or copied here, or one that holds some as slot-N",
+                ("--storage",),
+                completes=Completes.PATH,
+                type=_path,
+                metavar="DIR",
+                repeated=True,
+            ),
+        ),
+        None,
+        needs_store=False,
+        examples=("restore-catalog", "restore-catalog --storage /mnt/one --storage /mnt/two"),
+    ),
     Verb("exit", "leave", (), None, aliases=("quit",), needs_store=False),
 )
 

@@ -45,6 +45,8 @@ class Argument:
     """Takes all the words that are left, joined by spaces."""
     switch: bool = False
     """An option without a value: True if it is given, else False."""
+    repeated: bool = False
+    """An option that may be given several times: a tuple of its values, empty if it is not given."""
 
     @property
     def label(self) -> str:
@@ -179,4 +181,6 @@ def _usage_of_group(group: list[Argument]) -> str:
     if len(group) > 1:
         return f"({' | '.join(argument.label for argument in group)})"
     argument = group[0]
+    if argument.repeated:
+        return f"[{argument.label} ...]"
     return f"[{argument.label}]" if argument.optional else argument.label

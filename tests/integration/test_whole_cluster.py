@@ -97,7 +97,7 @@ def test_a_catalog_that_is_gone_is_not_replaced_by_an_empty_one(tmp_path: Path) 
         path.unlink()
     refused = dame("list", data_dir=directory)
     assert refused.returncode == 1
-    assert b"is gone" in refused.stderr and b"Put the catalog back" in refused.stderr
+    assert b"is gone" in refused.stderr and b"`restore-catalog`" in refused.stderr
 
 
 def test_one_node_is_a_cluster_with_a_warning(tmp_path: Path) -> None:

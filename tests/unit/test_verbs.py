@@ -321,7 +321,16 @@ def test_help_for_what_is_no_verb() -> None:
         helped("help no such verb")
 
 
+def test_an_option_may_be_given_several_times() -> None:
+    assert given_to("restore-catalog") == {"storage": ()}
+    assert given_to("restore-catalog --storage a --json --storage=b") == {"storage": ("a", "b")}
+    assert refused("restore-catalog --storage").message == "--storage needs a value: --storage DIR."
+    assert refused("restore-catalog a").details == {"position": 16}
+    assert "--storage" in complete("restore-catalog --storage a --s", 31, [], []).candidates
+
+
 def test_usage() -> None:
+    assert VERBS["restore-catalog"].usage == "restore-catalog [--storage DIR ...]"
     assert VERBS["get"].usage == "get NAME [--version N] [--output PATH]"
     assert (
         VERBS["upload"].usage
@@ -553,8 +562,8 @@ def test_what_changes_something_is_marked() -> None:
     }
     assert {verb.name for verb in VERBS.values() if verb.mutates} == mutating
     assert {verb.name for verb in VERBS.values() if verb.transfers} == {"upload", "update", "get"}
-    assert {verb.name for verb in VERBS.values() if not verb.needs_store} == {"help", "up", "exit"}
-    assert {verb.name for verb in VERBS.values() if verb.run is None} == {"up", "exit"}
+    assert {verb.name for verb in VERBS.values() if not verb.needs_store} == {"help", "up", "exit", "restore-catalog"}
+    assert {verb.name for verb in VERBS.values() if verb.run is None} == {"up", "exit", "restore-catalog"}
 
 
 # --- Completion -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from tui.lines import Line, Run, bar, line, sparkline, wrap
 from tui.panels.nodes import used_tone
 from tui.state import AppState
 from tui.text import count, duration, rate, safe, scrubbing, share, size
-from tui.words import NODE_GLYPHS, cluster_health, garbage, healing_progress
+from tui.words import NODE_GLYPHS, checkpoint, cluster_health, garbage, healing_progress
 
 LABEL_WIDTH = 10
 
@@ -138,4 +138,5 @@ def _upkeep(status: ClusterStatus) -> list[Line]:
             Run(count(status.quarantined), "warn" if status.quarantined else ""),
         ),
         _labelled("scrub", scrubbing(status, status.now_ms)),
+        _labelled("catalog", Run("checkpoint ", "dim"), checkpoint(status)),
     ]
