@@ -1,0 +1,113 @@
+"""Real file systems that fill up: what is there can be read and deleted, what does not fit is refused whole."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processes import Up, assert_same, dame, dame_json, eventually, fetch
+from tests.integration.wholeness import MIB, content
+
+pytestmark = pytest.mark.ray
+
+KEPT = content(60, MIB)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cluster of three storage nodes that share one small file system, with its catalog on another one."""
+    directory = tmp_path_factory.mktemp("small") / "data"
+    with ExitStack() as stack:
+        stack.enter_context(small_disk(directory / "storage", 64 * MIB))
+        stack.enter_context(small_disk(directory / "namenode", 4 * MIB))
+        up = Up(directory, "--nodes", "3", environment={"DAME_DISK_RESERVE_BYTES": str(2 * MIB)})
+        stack.callback(up.kill)
+        source = directory / "kept"
+        source.write_bytes(KEPT)
+        dame_json("upload", "kept", "--file", str(source), data_dir=directory)
+        yield directory
+
+
+@contextmanager
+def small_disk(path: Path, size_bytes: int) -> Iterator[None]:
+    path.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "dame-test", str(path)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"needs the right to mount a file system: {mounted.stderr.decode().strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@contextmanager
+def filled(path: Path, left_bytes: int = 0) -> Iterator[None]:
+    """Someone else's file takes the room, to the last byte or almost."""
+    filler = path / "someone-elses-file"
+    disk = os.statvfs(path)
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(1, disk.f_bavail * disk.f_frsize - left_bytes))
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+def names(directory: Path) -> list[str]:
+    return [row["name"] for row in dame_json("list", data_dir=directory)]
+
+
+def test_a_full_storage_disk(directory: Path) -> None:
+    storage = directory / "storage"
+    with filled(storage):
+        eventually(lambda: all(node["free_bytes"] == 0 for node in dame_json("nodes", data_dir=directory)))
+        for source in (KEPT[::-1], os.urandom(3 * MIB)):
+            refused = dame("upload", "too much", "--file", "-", data_dir=directory, stdin=source)
+            assert refused.returncode == 1
+            assert b"full" in refused.stderr or b"room" in refused.stderr, refused.stderr.decode()
+            assert b"add storage" in refused.stderr and b"Traceback" not in refused.stderr
+        assert_same(fetch("kept", data_dir=directory), KEPT)
+        assert dame_json("delete", "kept", data_dir=directory)["version"] == 1
+        assert names(directory) == []
+        assert dame_json("undelete", "kept", data_dir=directory)["version"] == 1
+        assert not list(storage.glob("slot-*/incoming/*")), "nothing half-written"
+    assert names(directory) == ["kept"]
+    eventually(lambda: dame("upload", "fits again", "content", data_dir=directory).returncode == 0)
+    assert dame_json("status", data_dir=directory)["nodes"]["up"] == 3
+
+
+def test_a_storage_disk_that_fills_during_an_upload(directory: Path) -> None:
+    """Of unknown size, so that it can't be refused before its first byte."""
+    storage = directory / "storage"
+    with filled(storage, left_bytes=20 * MIB):
+        refused = dame(
+            "upload", "grows", "--file", "-", "--chunk-size", "1MiB", data_dir=directory, stdin=os.urandom(30 * MIB)
+        )
+        assert refused.returncode == 1
+        assert b"nothing was published" in refused.stderr or b"room" in refused.stderr, refused.stderr.decode()
+        assert "grows" not in names(directory)
+        assert not list(storage.glob("slot-*/incoming/*")), "nothing half-written"
+        assert_same(fetch("kept", data_dir=directory), KEPT)
+
+
+def test_a_full_catalog_disk(directory: Path) -> None:
+    with filled(directory / "namenode"):
+        refused = next(
+            done
+            for number in range(20)
+            if (done := dame("upload", f"unknown {number}", "x", data_dir=directory)).returncode != 0
+        )
+        assert refused.returncode == 1
+        assert b"can't be written" in refused.stderr and b"nothing was changed" in refused.stderr
+        before = names(directory)
+        assert_same(fetch("kept", data_dir=directory), KEPT)
+        assert dame_json("status", data_dir=directory)["nodes"]["up"] == 3
+    eventually(lambda: dame("upload", "known", "x", data_dir=directory).returncode == 0)
+    assert names(directory) == sorted([*before, "known"])
