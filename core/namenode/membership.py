@@ -123,6 +123,11 @@ class Member:
         return self.usage.disk or self.id
 
     @property
+    def promised_ahead_bytes(self) -> int:
+        """Sent its way, and perhaps not in its figures yet."""
+        return self.promised_bytes + self.promised_before_bytes
+
+    @property
     def unheard(self) -> bool:
         """Not heard of since the NameNode started, and not yet given up."""
         return not self.incarnation and self.liveness == "suspect"
@@ -284,17 +289,20 @@ class Membership:
         """The nodes that may take chunks, with the room they have left: all of it, or what clients may use of it."""
         promised: dict[str, int] = {}
         for member in self:
-            bytes_ahead = member.promised_bytes + member.promised_before_bytes
-            promised[member.disk] = promised.get(member.disk, 0) + bytes_ahead
+            promised[member.disk] = promised.get(member.disk, 0) + member.promised_ahead_bytes
         return [
             Candidate(
                 member.id,
                 member.host,
-                member.usage.used_bytes + member.promised_bytes + member.promised_before_bytes,
-                max(0, self._room(member, for_clients) - promised[member.disk]),
+                member.usage.used_bytes + member.promised_ahead_bytes,
+                max(0, self._room(member, for_clients) - self._promised(member, promised[member.disk])),
             )
             for member in self.up()
         ]
+
+    def _promised(self, member: Member, on_disk_bytes: int) -> int:
+        """What was promised of a node's room: to itself alone if that is its own, else also to those on its disk."""
+        return member.promised_ahead_bytes if self._at_own_limit(member) else on_disk_bytes
 
     def _room(self, member: Member, for_clients: bool) -> int:
         return self.room_for_clients(member) if for_clients else member.usage.free_bytes

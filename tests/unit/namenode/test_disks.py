@@ -161,6 +161,17 @@ def test_an_update_needs_its_room_beside_the_old_version(make_driver: MakeDriver
     driver.begin("a", b"", "update", size_bytes=35)
 
 
+def test_nodes_with_a_limit_of_their_own_do_not_use_up_each_others_room(make_driver: MakeDriver) -> None:
+    driver = make_driver(0, storage_capacity_bytes=100)
+    for _ in range(3):
+        driver.add_node("host", capacity_bytes=100, disk="shared")
+    driver.run(3_000)
+    lease = driver.begin("a", b"", size_bytes=80)
+    keys = [key_of(bytes([number] * 4)) for number in range(20)]
+    allocations = driver.namenode.allocate(driver.now_ms, lease, keys, [])
+    assert all(len(allocation.targets) == 3 for allocation in allocations.chunks)
+
+
 # --- Whether a content fits -----------------------------------------------------------------------------------------
 
 
