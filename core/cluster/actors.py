@@ -65,6 +65,10 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
 def crash_on_broken_invariant(method: Callable[P, R]) -> Callable[P, R]:
     """End the process when an assertion of ours fails inside the method."""
 
@@ -160,18 +164,18 @@ class StorageNodeActor:
 
     @group("data")
     @crash_on_broken_invariant
-    def store(self, chunk_id: str, payload: Payload) -> None:
-        self._serving().store(chunk_id, payload.view)
+    def store(self, node_id: str, chunk_id: str, payload: Payload) -> None:
+        self._meant(node_id).store(chunk_id, payload.view)
 
     @group("data")
     @crash_on_broken_invariant
-    def read(self, chunk_id: str) -> Payload:
-        return Payload(self._serving().read(chunk_id))
+    def read(self, node_id: str, chunk_id: str) -> Payload:
+        return Payload(self._meant(node_id).read(chunk_id))
 
     @group("data")
     @crash_on_broken_invariant
-    def keep_checkpoint(self, manifest: Manifest) -> None:
-        self._serving().keep_checkpoint(manifest)
+    def keep_checkpoint(self, node_id: str, manifest: Manifest) -> None:
+        self._meant(node_id).keep_checkpoint(manifest)
 
     @group("control")
     def note_read(self, size_bytes: int) -> None:
@@ -179,35 +183,41 @@ class StorageNodeActor:
 
     @group("control")
     @crash_on_broken_invariant
-    def verify(self, chunk_id: str) -> bool:
-        return self._serving().verify(chunk_id)
+    def verify(self, node_id: str, chunk_id: str) -> bool:
+        return self._meant(node_id).verify(chunk_id)
 
     @group("walk")
     @crash_on_broken_invariant
-    def walk(self) -> WalkReport:
-        report = self._serving().walk()
+    def walk(self, node_id: str) -> WalkReport:
+        report = self._meant(node_id).walk()
         self._wake.set()  # the NameNode should hear of it before it is asked
         return report
 
     @group("walk")
     @crash_on_broken_invariant
-    def bring_back(self, chunk_ids: Sequence[str]) -> int:
-        good = self._serving().bring_back(chunk_ids)
+    def bring_back(self, node_id: str, chunk_ids: Sequence[str]) -> int:
+        good = self._meant(node_id).bring_back(chunk_ids)
         self._wake.set()
         return good
 
     @group("control")
-    def fail(self) -> None:
-        self._serving().fail()
+    def fail(self, node_id: str) -> None:
+        self._meant(node_id).fail()
 
     @group("control")
-    def recover(self) -> None:
-        self._serving().recover()
+    def recover(self, node_id: str) -> None:
+        self._meant(node_id).recover()
         self._wake.set()
 
     @group("control")
     def pid(self) -> int:
         return os.getpid()
+
+    def _meant(self, node_id: str) -> StorageNode:
+        """The node, if it is the one that the caller means: after a restart another may have this address."""
+        node = self._serving()
+        node.check_meant(node_id)
+        return node
 
     def _serving(self) -> StorageNode:
         if self._node is None:
@@ -220,7 +230,7 @@ class StorageNodeActor:
     def _live(self) -> None:
         self._node = self._open()
         threading.Thread(target=self._look_after, name="scrub", daemon=True).start()
-        conversation = Conversation(self._node, remote.ask_namenode, self._endpoint, os.getpid())
+        conversation = Conversation(self._node, remote.ask_namenode, self._endpoint, os.getpid(), monotonic_ms)
         while True:
             started = time.monotonic()
             try:
@@ -263,7 +273,7 @@ class StorageNodeActor:
             self._wake.set()
 
     def _read_from(self, source: NodeRef, chunk_id: str) -> Any:
-        return remote.ask_storage_node(source.endpoint, self._config.store_timeout_ms, "read", chunk_id)
+        return remote.ask_storage_node(source.endpoint, self._config.store_timeout_ms, "read", source.id, chunk_id)
 
     @crash_when_it_ends
     def _look_after(self) -> None:

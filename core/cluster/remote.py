@@ -182,7 +182,7 @@ class RayGateway:
             return ray.put(Payload(data))
 
     def store(self, node: NodeRef, chunk_id: str, payload: Any) -> Call:
-        return start(node.endpoint, "store", chunk_id, payload)
+        return start(node.endpoint, "store", node.id, chunk_id, payload)
 
     def read(self, node: NodeRef, chunk_id: str) -> Call:
         """From the node's own directory where that is on this machine, which saves the way through shared memory."""
@@ -191,25 +191,25 @@ class RayGateway:
             if data is not None:
                 start(node.endpoint, "note_read", len(data))
                 return RayCall(node.endpoint, answer=data)
-        return start(node.endpoint, "read", chunk_id)
+        return start(node.endpoint, "read", node.id, chunk_id)
 
     def verify(self, node: NodeRef, chunk_id: str) -> Call:
-        return start(node.endpoint, "verify", chunk_id)
+        return start(node.endpoint, "verify", node.id, chunk_id)
 
     def keep_checkpoint(self, node: NodeRef, manifest: Manifest) -> Call:
-        return start(node.endpoint, "keep_checkpoint", manifest)
+        return start(node.endpoint, "keep_checkpoint", node.id, manifest)
 
     def walk(self, node: NodeRef) -> Call:
-        return start(node.endpoint, "walk")
+        return start(node.endpoint, "walk", node.id)
 
     def bring_back(self, node: NodeRef, chunk_ids: Sequence[str]) -> Call:
-        return start(node.endpoint, "bring_back", tuple(chunk_ids))
+        return start(node.endpoint, "bring_back", node.id, tuple(chunk_ids))
 
     def fail(self, node: NodeRef) -> Call:
-        return start(node.endpoint, "fail")
+        return start(node.endpoint, "fail", node.id)
 
     def recover(self, node: NodeRef) -> Call:
-        return start(node.endpoint, "recover")
+        return start(node.endpoint, "recover", node.id)
 
     def wait(self, calls: Iterable[Call], timeout_ms: int) -> list[Call]:
         pending = [cast(RayCall, call) for call in calls]

@@ -198,6 +198,16 @@ class Redundancy:
             self.remove(node_id, chunk_id)
         del self.inventories[node_id]
 
+    def disbelieve(self, node_id: str) -> None:
+        """Another directory is this node now, perhaps an older copy: only what it reports itself is believed.
+
+        Uploads under way may hold confirmations from the one before.
+        """
+        self.replace_inventory(node_id, (), new_process=True)
+        for chunk in self.chunks.values():
+            if chunk.pins:
+                self._distrusted.setdefault(chunk.id, {})[node_id] = None
+
     def set_role(self, node_id: str, role: Role) -> bool:
         """What the node's replicas are worth from now on; answer whether that is news."""
         inventory = self._inventory(node_id)

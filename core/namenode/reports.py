@@ -60,6 +60,8 @@ class Reports:
             member = self._join(registration)
         else:
             self._check_single(member, registration)
+            if member.incarnation and _place(registration) != _place(member):
+                state.redundancy.disbelieve(member.id)
             self._move(member, registration)
         if registration.incarnation != member.incarnation:
             member.open_session(state.now_ms, registration)
@@ -89,8 +91,7 @@ class Reports:
                 f"Storage node {member.name} is served by a newer process now;"
                 f" this one on {registration.host} must end.",
             )
-        here = (registration.host, registration.directory)
-        if member.incarnation and member.liveness == "up" and here != (member.host, member.directory):
+        if member.incarnation and member.liveness == "up" and _place(registration) != _place(member):
             raise self._refuse(
                 registration,
                 f"The storage directory {registration.directory} on {registration.host} is a copy of that of"
@@ -263,3 +264,8 @@ class Reports:
         session.reported = True
         session.asked_ms = None
         state.healer.members_changed()
+
+
+def _place(of: Member | Registration) -> tuple[str, str]:
+    """Where a node's directory is."""
+    return of.host, of.directory

@@ -66,11 +66,14 @@ class StorageNode:
         identity: Identity,
         chunks: ChunkStore,
         held: dict[str, int],
-        incarnation: str,
+        new_id: Callable[[], str],
         host: str,
         config: Config,
     ) -> None:
-        self.incarnation = incarnation
+        self.incarnation = new_id()
+        self.down_after_ms = config.down_after_ms
+        """After so much silence the NameNode gives a node up."""
+        self._new_id = new_id
         self.host = host
         self.directory = lock.path
         self._directory_lock = lock
@@ -106,7 +109,7 @@ class StorageNode:
                 identity=identity,
                 chunks=chunks,
                 held=chunks.open(),
-                incarnation=new_id(),
+                new_id=new_id,
                 host=host,
                 config=config,
             )
@@ -130,6 +133,15 @@ class StorageNode:
     def name(self) -> str:
         """What to call it in a sentence: its name, or the beginning of its id while it has none."""
         return self._identity.name or self._identity.node_id[:8]
+
+    def check_meant(self, node_id: str) -> None:
+        """Refuse a call that is meant for another node, whose address this one may have. Raises NodeNotServing."""
+        if node_id != self.id:
+            raise NodeNotServing(f"This is storage node {self.name} now, not the one that was meant; ask again.")
+
+    def begin_anew(self) -> None:
+        """Be a new process to the NameNode, which then orders nothing before a full report is in."""
+        self.incarnation = self._new_id()
 
     @property
     def cluster_id(self) -> str:

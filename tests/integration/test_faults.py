@@ -6,11 +6,12 @@ import itertools
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from core.errors import DameError
+from core.errors import DameError, NodeNotServing
 from core.store import ArtifactStore
 from tests.integration.processes import eventually
 from tests.integration.wholeness import MIB, content, has_all_copies, is_whole
@@ -132,7 +133,26 @@ def test_a_stopped_process_is_suspected_then_down_and_may_wake_up(healthy: Artif
     finally:
         os.kill(victim.pid, signal.SIGCONT)
     eventually(lambda: healthy.node(victim.id).node.state == "up", timeout_s=20)
+    eventually(lambda: healthy.node(victim.id).node.started_ms > victim.started_ms, timeout_s=20)
+    assert healthy.node(victim.id).node.pid == victim.pid, "it registered anew, as the process that it was"
     assert healthy.get("written meanwhile") == data[::-1]
+
+
+def test_a_call_meant_for_another_node_is_refused(healthy: ArtifactStore) -> None:
+    """After a restart two storage nodes of one machine may have changed their addresses; a store that went to the wrong
+    one would be counted twice."""
+    healthy.upload("meant for another", content(9, 1000), replication=4)
+    (chunk,) = healthy.info("meant for another").chunks
+    gateway = healthy._gateway
+    first, second = (gateway.namenode.node_ref(node.id) for node in healthy.nodes()[:2])
+    for call in (
+        gateway.store(replace(second, id=first.id), chunk.id, gateway.put(memoryview(content(9, 1000)))),
+        gateway.verify(replace(second, id=first.id), chunk.id),
+        gateway.fail(replace(second, id=first.id)),
+    ):
+        with pytest.raises(NodeNotServing, match=f"This is storage node {second.name} now"):
+            call.result()
+    assert gateway.verify(second, chunk.id).result()
 
 
 def test_what_is_on_a_draining_node_is_copied_elsewhere(healthy: ArtifactStore) -> None:

@@ -550,3 +550,45 @@ def test_refusals_are_of_the_one_tree(driver: Driver) -> None:
     with pytest.raises(DameError) as refusal:
         driver.begin("", b"")
     assert refusal.value.message.endswith(".")
+
+
+def test_what_another_directory_confirmed_is_no_proof_for_its_copy(driver: Driver) -> None:
+    """A copy of a node's directory is opened elsewhere while the node is stopped in the middle of an upload: what the
+    original confirmed to the client is not in the copy."""
+    lease = driver.begin("a", b"once")
+    request = driver.send(lease, b"once")
+    (stored,) = request.chunks
+    moved = [driver.nodes[node_id] for node_id in stored.nodes[:2]]
+    for node in moved:
+        node.kill()
+    driver.run(4_000)
+    for node in moved:
+        node.start()
+        node.directory, node.chunks = f"/elsewhere/{node.id}", {}
+        driver.beat(node)
+    with pytest.raises(NotEnoughNodes):
+        driver.namenode.commit(driver.now_ms, request)
+
+
+def test_a_new_process_on_the_same_directory_is_believed(driver: Driver) -> None:
+    lease = driver.begin("a", b"once")
+    request = driver.send(lease, b"once")
+    for node_id in request.chunks[0].nodes:
+        node = driver.nodes[node_id]
+        node.kill()
+        node.start()
+        driver.beat(node)
+    assert driver.namenode.commit(driver.now_ms, request).version == 1
+
+
+def test_a_disk_that_moved_to_another_host_is_believed_once_it_reported(driver: Driver) -> None:
+    driver.put("a", b"once")
+    driver.run(2_000)
+    (chunk_id,) = driver.chunk_ids("a")
+    node = driver.nodes[driver.holders(chunk_id)[0]]
+    node.kill()
+    driver.run(4_000)
+    node.start()
+    node.host = "new host"
+    driver.run(3_000)
+    assert node.id in driver.namenode.info(driver.now_ms, "a", None).chunks[0].replicas

@@ -1,0 +1,178 @@
+"""A process that was stopped and goes on much later does no harm with what it has in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from core.config import Config
+from core.errors import ClusterUnreachable, NodeNotServing
+from core.model import (
+    ChunkKey,
+    Command,
+    CopyChunk,
+    DeleteChunk,
+    GiveUp,
+    HeartbeatReply,
+    RegistrationReply,
+    SendFullReport,
+    StopServing,
+)
+from core.storagenode.conversation import Conversation
+from core.storagenode.storagenode import StorageNode
+
+Chunk = Callable[..., tuple[str, bytes]]
+
+DOWN_MS = Config().down_after_ms
+
+
+@dataclass
+class World:
+    """A NameNode that answers as it is told, and a monotonic clock."""
+
+    now_ms: int = 5_000
+    commands: tuple[Command, ...] = ()
+    known: bool = True
+    away: bool = False
+    stopped_ms: int = 0
+    """For so long the process is stopped while it waits for the next heartbeat's answer."""
+    asked: list[str] = field(default_factory=list)
+    incarnations: list[str] = field(default_factory=list)
+    carried_out: list[Command] = field(default_factory=list)
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        self.asked.append(method)
+        if self.away:
+            raise ClusterUnreachable("away")
+        if method == "register":
+            self.incarnations.append(arguments[0].incarnation)
+            return RegistrationReply("cluster", "sn-01", 1, "none")
+        if method == "wish":
+            return "none"
+        if method == "heartbeat":
+            self.now_ms += self.stopped_ms
+            return HeartbeatReply(1, self.known, self.commands)
+        return None
+
+    def clock(self) -> int:
+        return self.now_ms
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def conversation(node: StorageNode, world: World) -> Conversation:
+    started = Conversation(node, world.ask, "endpoint", 1, world.clock)
+    started.step(world.carried_out.append)
+    world.asked.clear()
+    return started
+
+
+@pytest.fixture
+def chunk_id(node: StorageNode, chunk: Chunk) -> str:
+    node.store(*chunk())
+    return chunk()[0]
+
+
+def test_orders_are_obeyed_while_answers_come(
+    conversation: Conversation, world: World, node: StorageNode, chunk_id: str
+) -> None:
+    world.now_ms += DOWN_MS
+    world.commands = (DeleteChunk(chunk_id),)
+    conversation.step(world.carried_out.append)
+    assert node.chunk_ids() == []
+    assert len(world.incarnations) == 1
+
+
+def test_an_order_that_arrives_after_a_long_sleep_is_dropped_and_the_node_registers_anew(
+    conversation: Conversation, world: World, node: StorageNode, chunk_id: str
+) -> None:
+    copy = CopyChunk(ChunkKey("b" * 64, 10), ())
+    world.commands = (DeleteChunk(chunk_id), copy, SendFullReport())
+    world.stopped_ms = DOWN_MS + 1
+    conversation.step(world.carried_out.append)
+    assert node.chunk_ids() == [chunk_id]
+    assert world.carried_out == []
+    assert world.asked == ["heartbeat", "register"]
+    assert len(set(world.incarnations)) == 2
+    assert node.incarnation == world.incarnations[-1]
+
+
+def test_so_is_the_first_order_after_a_long_silence(
+    conversation: Conversation, world: World, node: StorageNode, chunk_id: str
+) -> None:
+    world.now_ms += DOWN_MS + 1
+    world.commands = (DeleteChunk(chunk_id),)
+    conversation.step(world.carried_out.append)
+    assert node.chunk_ids() == [chunk_id]
+    assert len(world.incarnations) == 2
+    conversation.step(world.carried_out.append)
+    assert node.chunk_ids() == [], "decided after it registered anew"
+
+
+def test_calls_without_an_answer_are_silence(
+    conversation: Conversation, world: World, node: StorageNode, chunk_id: str
+) -> None:
+    world.away = True
+    for _ in range(12):
+        world.now_ms += 1_000
+        with pytest.raises(ClusterUnreachable):
+            conversation.step(world.carried_out.append)
+    world.away = False
+    world.commands = (DeleteChunk(chunk_id),)
+    conversation.step(world.carried_out.append)
+    assert node.chunk_ids() == [chunk_id]
+
+
+def test_one_that_was_replaced_meanwhile_gives_up(
+    conversation: Conversation, world: World, node: StorageNode, chunk_id: str
+) -> None:
+    world.now_ms += 600_000
+    world.commands = (DeleteChunk(chunk_id), GiveUp())
+    conversation.step(world.carried_out.append)
+    assert world.carried_out == [GiveUp()]
+    assert node.chunk_ids() == [chunk_id]
+    assert len(world.incarnations) == 1
+    with pytest.raises(NodeNotServing):
+        node.read(chunk_id)
+
+
+def test_one_that_was_failed_meanwhile_stops(conversation: Conversation, world: World, node: StorageNode) -> None:
+    world.now_ms += 600_000
+    world.commands = (StopServing(),)
+    conversation.step(world.carried_out.append)
+    assert not node.serving
+
+
+def test_an_unknown_one_just_registers(conversation: Conversation, world: World) -> None:
+    world.now_ms += 600_000
+    world.known = False
+    conversation.step(world.carried_out.append)
+    world.known = True
+    conversation.step(world.carried_out.append)
+    assert len(world.incarnations) == 2
+    assert len(set(world.incarnations)) == 1
+
+
+def test_a_failed_node_that_comes_back_was_not_silent(
+    conversation: Conversation, world: World, node: StorageNode, chunk_id: str
+) -> None:
+    """It asks whether it may return, and is answered."""
+    node.fail()
+    world.now_ms += 600_000
+    world.commands = (DeleteChunk(chunk_id),)
+    conversation.step(world.carried_out.append)
+    assert world.asked == ["wish", "heartbeat"]
+    assert node.chunk_ids() == []
+
+
+def test_a_call_meant_for_another_node_is_refused(node: StorageNode) -> None:
+    node.check_meant(node.id)
+    with pytest.raises(NodeNotServing, match="not the one that was meant"):
+        node.check_meant("another")
