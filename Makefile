@@ -15,7 +15,7 @@ run: $(INSTALLED) ## Open the dashboard on an embedded cluster (ARGS="--data-dir
 	@$(BIN)/python main.py $(ARGS)
 
 test: check ## Lint, types, import contracts, all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -10,6 +10,13 @@ import pytest
 from core.store import ArtifactStore
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests are shared out among processes, those that use real Ray stay together: on one cluster, one by one."""
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
 @pytest.fixture(scope="session")
 def cluster_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data directory of the session's real cluster."""

@@ -187,7 +187,8 @@ def _forget(context: Context, arguments: argparse.Namespace) -> Result:
 
 def _changed(node: NodeInfo) -> Result:
     warnings = (node.drain_warning,) if node.drain_warning else ()
-    return Result("node_info", node, f"{node.name} is {node.state}: {node.reason}.", warnings)
+    how = node.reason if node.reason.startswith(node.state) else f"{node.state}: {node.reason}"
+    return Result("node_info", node, f"{node.name} is {how}.", warnings)
 
 
 def _scrub(context: Context, arguments: argparse.Namespace) -> Result:

@@ -252,9 +252,9 @@ async def test_drain_and_undrain_by_key(store: FakeStore) -> None:
         await d.press("D")
         await d.until(lambda: d.screen == "Confirm")
         await d.press("y")
-        await d.until_shown("DRAINING")
+        await d.until_shown("◌ DRAIN 0%", "sn-01 is draining: its chunks")
         await d.press("D")
-        await d.until_gone("DRAINING")
+        await d.until_gone("◌ DRAIN")
 
 
 async def test_scrub_and_help_by_line(store: FakeStore) -> None:
