@@ -155,6 +155,10 @@ class DirectoryInUse(DirectoryFailure):
     """Another process uses the directory; it may let go of it."""
 
 
+class Superseded(DirectoryFailure):
+    """A newer process serves this storage directory; the one that is told so must end."""
+
+
 class ConfigurationFailure(LocalFailure):
     """A setting (environment variable or argument) has a value that can't be used."""
 

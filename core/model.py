@@ -458,6 +458,8 @@ class Lease:
     chunk_size_bytes: int
     renewed_ms: int
     keep_versions: int = 0
+    epoch: int = 0
+    """Of the NameNode that gave it."""
 
 
 @dataclass(frozen=True)

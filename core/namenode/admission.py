@@ -27,7 +27,16 @@ def admit(state: State, request: BeginRequest) -> Lease:
     if request.size_bytes is not None:
         _check_chunks(state, request.size_bytes, chunk_size_bytes)
         _check_room(state, request.name, request.size_bytes, chunk_size_bytes, replication)
-    return Lease(request.id, request.name, request.mode, replication, chunk_size_bytes, state.now_ms, keep_versions)
+    return Lease(
+        request.id,
+        request.name,
+        request.mode,
+        replication,
+        chunk_size_bytes,
+        state.now_ms,
+        keep_versions,
+        state.epoch,
+    )
 
 
 def check_name_for(state: State, name: str, mode: Mode) -> None:

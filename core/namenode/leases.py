@@ -14,7 +14,7 @@ class Upload:
     """A lease and the chunks pinned under it."""
 
     lease: Lease
-    adopted: bool
+    adopted: bool = False
     """Begun with an earlier NameNode: it may hold chunks that this one has not seen being allocated."""
     pins: dict[str, None] = field(default_factory=dict)
 
@@ -36,9 +36,9 @@ class Leases:
     def get(self, lease_id: str) -> Upload | None:
         return self._uploads.get(lease_id)
 
-    def open(self, lease: Lease, adopted: bool = False) -> Upload:
+    def open(self, lease: Lease) -> Upload:
         assert lease.id not in self._uploads
-        self._uploads[lease.id] = Upload(lease, adopted)
+        self._uploads[lease.id] = Upload(lease)
         return self._uploads[lease.id]
 
     def renew(self, lease_id: str, now_ms: int) -> None:

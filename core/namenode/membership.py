@@ -49,6 +49,8 @@ class Session:
     outbox: list[Command] = field(default_factory=list)
     sent: list[Command] = field(default_factory=list)
     """Went with the reply to `sequence`; sent again if that heartbeat is repeated."""
+    answered: int = -1
+    """Number of the heartbeat whose reply `sent` went with."""
     reported: bool = False
     """Its whole inventory has arrived once."""
     verified: bool = False

@@ -149,7 +149,7 @@ class NameNode:
             return refusal
         # What follows from the heartbeat rides back on its own reply.
         self._upkeep.heal_and_delete()
-        return HeartbeatReply(self._state.epoch, True, self._reports.commands(heartbeat.node_id))
+        return HeartbeatReply(self._state.epoch, True, self._reports.commands(heartbeat))
 
     def full_report(self, now_ms: int, report: FullReport) -> None:
         self.tick(now_ms)

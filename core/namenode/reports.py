@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from core.errors import DirectoryFailure, ReadOnly
+from core.errors import DirectoryFailure, ReadOnly, Superseded
 from core.model import (
     ChunkKey,
     Command,
@@ -90,6 +90,7 @@ class Reports:
                 registration,
                 f"Storage node {member.name} is served by a newer process now;"
                 f" this one on {registration.host} must end.",
+                Superseded,
             )
         if member.incarnation and member.liveness == "up" and _place(registration) != _place(member):
             raise self._refuse(
@@ -99,12 +100,14 @@ class Reports:
                 " of it, or stop the other one first.",
             )
 
-    def _refuse(self, registration: Registration, sentence: str) -> DirectoryFailure:
+    def _refuse(
+        self, registration: Registration, sentence: str, kind: type[DirectoryFailure] = DirectoryFailure
+    ) -> DirectoryFailure:
         place = (registration.host, registration.directory)
         if place not in self._refused and len(self._refused) < REFUSED_MAX:
             self._refused[place] = None
             self._state.events.record(self._state.now_ms, "error", sentence, node=registration.node_id)
-        return DirectoryFailure(sentence, directory=registration.directory, host=registration.host)
+        return kind(sentence, directory=registration.directory, host=registration.host)
 
     def _join(self, registration: Registration) -> Member:
         state = self._state
@@ -151,21 +154,25 @@ class Reports:
         state.sync_role(member)
         if heartbeat.sequence > member.session.sequence:
             member.session.sequence = heartbeat.sequence
-            member.session.sent = []
             member.beat(state.now_ms, heartbeat)
             self._fill(member, heartbeat.usage)
             self._apply_changes(member, heartbeat)
             self._check_inventory(member, heartbeat)
         return None
 
-    def commands(self, node_id: str) -> tuple[Command, ...]:
-        """What to tell a node now. What went with the last reply goes again if that heartbeat came again."""
-        state = self._state
+    def commands(self, heartbeat: Heartbeat) -> tuple[Command, ...]:
+        """What to tell a node now. A heartbeat that comes again is told the same again and nothing new: that its
+        answer arrived shows only in the next one. An older one comes from the network, and nobody waits for its answer.
+        """
+        state, node_id = self._state, heartbeat.node_id
         member = state.members[node_id]
         if member.wish == "failed":
             return (StopServing(),)
         session = member.session
-        session.sent, session.outbox = session.sent + session.outbox, []
+        if heartbeat.sequence < session.sequence:
+            return ()
+        if session.answered < session.sequence:
+            session.answered, session.sent, session.outbox = session.sequence, session.outbox, []
         deletes: list[Command] = []
         if session.reported:
             chunk_ids = state.redundancy.deletes_to_send(node_id, state.config.deletes_per_heartbeat_max)

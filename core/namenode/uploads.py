@@ -77,7 +77,9 @@ class Uploads:
                     name=lease.name,
                 )
             self._promise()
-            upload = state.leases.open(lease, adopted=True)
+            upload = state.leases.open(lease)
+        # Also when it is known by a `begin` that came again, late: what was stored before was not watched by this one.
+        upload.adopted |= lease.epoch != state.epoch
         self._promise()
         state.leases.renew(lease.id, state.now_ms)
         return upload
@@ -273,12 +275,11 @@ class Uploads:
         counting = {member.id: member for member in self._state.members if member.role == "counts"}
         fewest, lacking, claims = upload.lease.replication, 0, {}
         for key, nodes in told.items():
-            watched = key.id in upload.pins
             chunk = self._pin(upload, key)
             claims[key.id] = [
                 node_id
                 for node_id in nodes
-                if node_id in counting and self._is_credible(chunk, counting[node_id], watched)
+                if node_id in counting and self._is_credible(chunk, counting[node_id], upload.adopted)
             ]
             holders = {*self._state.redundancy.holders(chunk, ("counts",)), *claims[key.id]}
             fewest = min(fewest, len(holders))
@@ -287,16 +288,16 @@ class Uploads:
             raise self._not_durable(request, lacking, quorum, upload.adopted)
         return Stored(fewest, claims)
 
-    def _is_credible(self, chunk: Chunk, member: Member, watched: bool) -> bool:
+    def _is_credible(self, chunk: Chunk, member: Member, adopted: bool) -> bool:
         """Whether a node that confirmed a chunk to the client has not lost it since, as far as is known.
 
-        A chunk that this NameNode did not allocate was not watched: it was stored before this NameNode started, so the
-        node's report knows better than the client whether it is still there.
+        In an upload that began with an earlier NameNode, the confirmation may be older than this one, which did not
+        watch over the chunk then: the node's own reports know better than the client whether it is still there.
         """
         return (
             chunk.replicas.get(member.id) != "deleting"
             and self._state.redundancy.believes(member.id, chunk.id)
-            and (watched or not member.session.reported)
+            and not (adopted and member.session.reported)
         )
 
     def _not_durable(self, request: CommitRequest, lacking: int, quorum: int, adopted: bool) -> DameError:

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from core.errors import StorageNodeError
+from core.errors import StorageNodeError, Superseded
 from core.model import Command, CopyChunk, GiveUp, HeartbeatReply, NodeRef, SendFullReport, StopServing
 from core.storagenode.chunkfile import Buffer
 from core.storagenode.storagenode import StorageNode
@@ -67,13 +67,18 @@ class Conversation:
         carry_out: begins what was ordered and is not the node's own to do. Raises what a call raises; the next step
         goes on from there.
         """
-        if not self._registered:
-            self._register()
-            self._registered = True
-        if not self._node.serving:
-            self._return_when_recovered()
-        if self._node.serving:
-            self._beat(carry_out)
+        try:
+            if not self._registered:
+                self._register()
+                self._registered = True
+            if not self._node.serving:
+                self._return_when_recovered()
+            if self._node.serving:
+                self._beat(carry_out)
+        except Superseded:
+            # Perhaps wrongly: registrations of several processes can arrive in any order. A process that ends is
+            # followed by one that registers last.
+            carry_out(GiveUp())
 
     def _register(self) -> None:
         now_ms = self._monotonic_ms()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from core.errors import DirectoryFailure
-from core.model import ChunkKey, FullReport, GiveUp, SendFullReport, StopServing
+from core.model import ChunkKey, CopyChunk, FullReport, GiveUp, SendFullReport, StopServing
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import CLUSTER_ID, Driver, FakeNode, key_of
 
@@ -240,3 +240,26 @@ def test_rates_come_from_the_counters_of_heartbeats(driver: Driver) -> None:
     row = driver.namenode.nodes(driver.now_ms)[0]
     assert row.read_bytes_per_s > 0
     assert row.write_bytes_per_s == 3 * row.read_bytes_per_s
+
+
+@pytest.mark.parametrize("age", [1, 2])
+def test_a_heartbeat_that_comes_again_late_takes_no_order_away(driver: Driver, age: int) -> None:
+    """Simulation, seed 70: the answer to a call from long ago, which nobody waits for, carried the node's orders."""
+    version = driver.put("a", b"once")
+    assert version.chunks == 1
+    (chunk_id,) = driver.chunk_ids("a")
+    spare = next(node for node in driver.nodes.values() if chunk_id not in node.chunks)
+    late = spare.heartbeat()
+    driver.namenode.heartbeat(driver.now_ms, late)
+    for _ in range(age - 1):
+        driver.namenode.heartbeat(driver.now_ms, spare.heartbeat())
+    driver.nodes[driver.holders(chunk_id)[0]].kill()
+    for _ in range(20):  # the others beat, so that only the one that died goes down
+        driver.now_ms += 1_000
+        for node in driver.nodes.values():
+            if node.works and node is not spare:
+                driver.beat(node)
+        driver.namenode.heartbeat(driver.now_ms, late)
+        driver.namenode.tick(driver.now_ms)
+    told = driver.namenode.heartbeat(driver.now_ms, spare.heartbeat()).commands
+    assert [command.chunk.id for command in told if isinstance(command, CopyChunk)] == [chunk_id]

@@ -540,6 +540,34 @@ def test_a_confirmation_from_before_a_restart_yields_to_the_nodes_own_report(dri
     assert driver.namenode.artifacts(driver.now_ms, "") == []
 
 
+def test_a_refused_commit_makes_no_old_confirmation_credible(driver: Driver) -> None:
+    """Simulation, seed 123: the chunks were pinned by the refused commit, and the next one took that for having watched
+    over them all the time."""
+    request = driver.send(driver.begin("a", b"once"), b"once")
+    for node_id in request.chunks[0].nodes[:2]:
+        driver.nodes[node_id].chunks.clear()
+        driver.nodes[node_id].received.clear()
+    driver.restart_namenode()
+    driver.run(5_000)
+    for _ in range(2):
+        with pytest.raises(NotReady):
+            driver.namenode.commit(driver.now_ms, request)
+    assert driver.namenode.artifacts(driver.now_ms, "") == []
+
+
+def test_a_begin_that_comes_again_late_makes_no_old_confirmation_credible(driver: Driver) -> None:
+    begin = BeginRequest("upload-1", "a", "upload", 4, None, None)
+    request = driver.send(driver.namenode.begin(driver.now_ms, begin), b"once")
+    for node_id in request.chunks[0].nodes[:2]:
+        driver.nodes[node_id].chunks.clear()
+        driver.nodes[node_id].received.clear()
+    driver.restart_namenode()
+    driver.run(5_000)
+    driver.namenode.begin(driver.now_ms, begin)
+    with pytest.raises(NotReady):
+        driver.namenode.commit(driver.now_ms, request)
+
+
 def test_begin_right_after_a_restart_asks_for_patience(driver: Driver) -> None:
     driver.restart_namenode()
     with pytest.raises(NotReady):
