@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
+SEEDS ?= 2000
 
-.PHONY: run test check format bench soak clean help
+.PHONY: run test check format bench simulate soak clean help
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,7 +31,11 @@ format: $(INSTALLED) ## Format the sources and mend what ruff can mend
 bench: $(INSTALLED) ## Measure transfers, latencies and start-up beside their limits
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
-soak: $(INSTALLED) ## Write and verify while storage nodes are killed (ARGS="--minutes 60")
+simulate: $(INSTALLED) ## Run whole clusters in virtual time under random faults (SEEDS=20000)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+soak: $(INSTALLED) ## Simulate SEEDS seeds, then write and verify on real Ray under faults (ARGS="--minutes 60")
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 	$(BIN)/python benchmarks/soak.py $(ARGS)
 
 clean: ## Remove the environment and caches; data is not touched

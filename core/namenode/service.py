@@ -31,6 +31,7 @@ class NameNodeService:
         config: Config,
         new_id: Callable[[], str],
         new_rng: Callable[[], random.Random],
+        open_catalog: Callable[[Path, str], Catalog] = Catalog.open,
     ) -> None:
         self.namenode: NameNode | None = None
         self.catalog: Catalog | None = None
@@ -40,13 +41,14 @@ class NameNodeService:
         self._config = config
         self._new_id = new_id
         self._new_rng = new_rng
+        self._open_catalog = open_catalog
         self._mode: ReadOnlyMode | None = None
 
     def open(self, now_ms: int) -> None:
         """Open the catalog and start a NameNode on it; what stands in the way becomes `refusal`."""
         self._mode = crashes.read_only_mode(crashes.read(self._directory), now_ms, self._config)
         try:
-            self.catalog = Catalog.open(self._directory, self._new_id())
+            self.catalog = self._open_catalog(self._directory, self._new_id())
             reason = self._mode.reason if self._mode else ""
             self.namenode = NameNode(self.catalog, self._config, self._new_rng(), now_ms, reason)
         except DameError as error:

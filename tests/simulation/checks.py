@@ -1,0 +1,177 @@
+"""Promises compared with the disks, at the moment they are given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from blake3 import blake3
+
+from core.config import write_quorum
+from core.model import CommitRequest, DeleteChunk, HeartbeatReply
+from core.storagenode import chunkfile
+from core.storagenode.chunkfile import HEADER_BYTES
+from core.storagenode.storagenode import StorageNode
+from tests.simulation.filesystem import content_of
+from tests.simulation.oracle import require
+
+if TYPE_CHECKING:
+    from tests.simulation.processes import Machine, NameNodeProcess
+    from tests.simulation.world import World
+
+CHUNKS_FOR_EVERY_CHECK = 100
+"""With fewer chunks, every change of the NameNode's state is followed by a look at all of it; with twice as many every
+second one, and so on."""
+
+DOOMED_MS = 15_000
+"""A delete that was sent may arrive this much later."""
+
+
+class Checks:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._seen: tuple[Any, ...] = ()
+        self._changes = 0
+        self._destroyed: set[tuple[str, str]] = set()
+        """Machine and chunk of each replica that a fault destroyed."""
+        self._doomed: dict[tuple[str, str], int] = {}
+        """Node id and chunk of each delete that was sent, and when."""
+        self._drained: set[str] = set()
+
+    # --- Replicas on disks --------------------------------------------------------------------------------------------
+
+    def is_good(self, machine: Machine, chunk_id: str) -> bool:
+        """Whether the machine's disk holds the chunk, byte for byte, also after a power cut that came now."""
+        path = self.path(machine, chunk_id)
+        try:
+            content = content_of(path)
+        except FileNotFoundError:
+            return False
+        payload = content[HEADER_BYTES:]
+        whole = content[:HEADER_BYTES] == chunkfile._header(len(payload), bytes.fromhex(chunk_id))
+        whole = whole and blake3(payload).hexdigest() == chunk_id
+        return whole and machine.disk.is_synced(("chunks", chunk_id[:2], chunk_id))
+
+    def path(self, machine: Machine, chunk_id: str) -> str:
+        return f"{machine.disk.directory}/chunks/{chunk_id[:2]}/{chunk_id}"
+
+    def holders(self, chunk_id: str) -> list[Machine]:
+        return [machine for machine in self._world.machines if self.is_good(machine, chunk_id)]
+
+    def chunks_on(self, machine: Machine) -> list[str]:
+        """The names of the chunk files on a disk, good or not."""
+        return machine.disk.stored_chunks()
+
+    def destroyed(self, machine: Machine, chunk_id: str) -> None:
+        self._destroyed.add((machine.address, chunk_id))
+
+    def excused(self, chunk_id: str) -> list[Machine]:
+        """Machines that hold the chunk, or would if no fault had destroyed it."""
+        return [
+            machine
+            for machine in self._world.machines
+            if (machine.address, chunk_id) in self._destroyed or self.is_good(machine, chunk_id)
+        ]
+
+    def can_spare(self, machine: Machine) -> bool:
+        """Whether all replicas on this machine's disk may be destroyed within what is promised."""
+        return all(self.can_spare_chunk(machine, chunk_id) for chunk_id in self.chunks_on(machine))
+
+    def can_spare_chunk(self, machine: Machine, chunk_id: str) -> bool:
+        """Another good replica stays, and not so many bad ones lie about unnoticed that the last good one could be
+        taken for surplus."""
+        now_ms = self._world.now_ms
+        others = [other for other in self._world.machines if other is not machine]
+        good = [other for other in others if not other.failing and self.is_good(other, chunk_id)]
+        bad = [other for other in others if other not in good and (other.address, chunk_id) in self._destroyed]
+        safe = [
+            other for other in good if now_ms - self._doomed.get((other.node_id, chunk_id), -DOOMED_MS) >= DOOMED_MS
+        ]
+        return bool(safe) and len(bad) + 1 < self._world.plan.replication_min
+
+    # --- Storage nodes ------------------------------------------------------------------------------------------------
+
+    def watch(self, machine: Machine, node: StorageNode) -> None:
+        """Look over a storage node's shoulder when it deletes."""
+        machine.node_id = node.id
+        chunks = node._chunks
+        delete = chunks.delete
+
+        def checked(chunk_id: str) -> None:
+            delete(chunk_id)
+            self._after_delete(machine, chunk_id)
+
+        def quarantine_checked(chunk_id: str) -> None:
+            if self.is_good(machine, chunk_id):
+                may = machine.failing or "unlink" in machine.disk.fails
+                require(may, f"{machine} puts a good replica of {chunk_id[:12]} into quarantine")
+                self.destroyed(machine, chunk_id)
+            quarantine(chunk_id)
+
+        quarantine = chunks.quarantine
+        chunks.delete = checked  # type: ignore[method-assign]
+        chunks.quarantine = quarantine_checked  # type: ignore[method-assign]
+
+    def _after_delete(self, machine: Machine, chunk_id: str) -> None:
+        self._world.trace.note(f"{machine.address} deleted {chunk_id[:6]}")
+        if self._world.oracle.replay.wanted(chunk_id):
+            require(bool(self.holders(chunk_id)), f"{machine} deleted the last good replica of {chunk_id[:12]}")
+
+    # --- The NameNode -------------------------------------------------------------------------------------------------
+
+    def after_call(self, process: NameNodeProcess, method: str) -> None:
+        """Everything derived agrees with what it is derived from."""
+        namenode = process.namenode
+        if namenode is None:
+            return
+        state = namenode._state
+        seen = (process, state.catalog.revision, state.redundancy.generation, len(state.healer), method == "abandon")
+        if seen != self._seen:
+            self._seen = seen
+            self._changes += 1
+            if self._changes % (1 + len(state.redundancy.chunks) // CHUNKS_FOR_EVERY_CHECK) == 0:
+                namenode.check_invariants()
+        for member in state.members:
+            if not member.drained:
+                self._drained.discard(member.id)
+            elif member.id not in self._drained:
+                self._drained.add(member.id)
+                self._check_drained(member.id)
+
+    def after_answer(self, process: NameNodeProcess, method: str, arguments: tuple[Any, ...], answer: Any) -> None:
+        if method == "commit":
+            self._check_durable(process, arguments[0])
+        elif isinstance(answer, HeartbeatReply):
+            for command in answer.commands:
+                if isinstance(command, DeleteChunk):
+                    self._doomed[arguments[0].node_id, command.chunk_id] = self._world.now_ms
+
+    def _check_durable(self, process: NameNodeProcess, request: CommitRequest) -> None:
+        """The promise "acknowledged means durable", at the moment it is given."""
+        replication = request.lease.replication
+        for chunk_id in {stored.chunk.id: None for stored in request.chunks}:
+            if not self._world.oracle.replay.wanted(chunk_id):
+                continue  # a commit that was repeated after its version had gone for good
+            on = self.excused(chunk_id)
+            quorum = self._quorum(process, replication)
+            require(
+                len(on) >= quorum,
+                f"{request.lease.name} acknowledged with {len(on)} of {quorum} replicas of {chunk_id[:12]}",
+            )
+            require(bool(self.holders(chunk_id)), f"{request.lease.name} acknowledged without a good replica")
+
+    def _quorum(self, process: NameNodeProcess, replication: int) -> int:
+        """Fewer only where the cluster is smaller than what is asked for, or nodes are down or unwanted."""
+        assert process.namenode is not None
+        members = process.namenode._state.members
+        usable = members.usable()
+        if len(usable) >= replication:
+            return write_quorum(replication)
+        return max(1, min(write_quorum(replication), sum(member.state == "up" for member in usable)))
+
+    def _check_drained(self, node_id: str) -> None:
+        """A node that may be stopped is needed for nothing."""
+        machine = next((machine for machine in self._world.machines if machine.node_id == node_id), None)
+        for chunk_id in self.chunks_on(machine) if machine else ():
+            if self._world.oracle.replay.wanted(chunk_id):
+                elsewhere = [other for other in self.holders(chunk_id) if other is not machine]
+                require(bool(elsewhere), f"{machine} is said to be drained and has the only replica of {chunk_id[:12]}")

@@ -1,0 +1,201 @@
+"""What must be true, kept beside the cluster: from the edits in the order in which they took effect, and from what
+clients asked for and were told.
+
+The order of the edits is the order of the world. An answer is right if it was true at some moment between its question
+and its arrival.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blake3 import blake3
+
+from core.errors import ArtifactExists, ArtifactNotFound, DameError, VersionNotFound
+from core.model import Version
+from core.namenode import edits
+from core.namenode.catalog import Catalog
+from tests.simulation.trace import Trace
+
+
+class Violation(BaseException):
+    """A promise was broken. Not an Exception: nothing may catch it on its way."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a client asked for under an operation id."""
+
+    kind: str
+    name: str
+    content: bytes = b""
+
+
+@dataclass
+class ArtifactModel:
+    name: str
+    versions: list[Version] = field(default_factory=list)
+
+
+class Oracle:
+    def __init__(self, directory: Path, trace: Trace) -> None:
+        self.replay = Catalog.open(directory, "the replayed copy")
+        """The same edits, applied to another catalog."""
+        self.contents: dict[str, bytes] = {}
+        """Everything that was ever to be stored, by digest."""
+        self.moment = 0
+        """Edits so far."""
+        self.applied_operations: dict[str, edits.Edit] = {}
+        self.pruned: dict[str, set[int]] = {}
+        """By name, versions that were removed because newer ones came."""
+        self._trace = trace
+        self._intents: dict[str, Intent] = {}
+        self._artifacts: dict[int, ArtifactModel] = {}
+        self._moments: dict[str, list[int]] = {}
+        self._states: dict[str, list[Version | None]] = {}
+        """By name: from which moment on, and the newest version or None."""
+
+    def close(self) -> None:
+        self.replay.close()
+
+    # --- Questions of clients -----------------------------------------------------------------------------------------
+
+    def intends(self, operation: str, intent: Intent) -> None:
+        self._intents[operation] = intent
+        if intent.kind in ("upload", "update"):
+            self.contents[blake3(intent.content).hexdigest()] = intent.content
+
+    # --- Edits --------------------------------------------------------------------------------------------------------
+
+    def applied(self, edit: edits.Edit) -> None:
+        """An edit took effect in the catalog."""
+        self.moment += 1
+        self._trace.note(f"EDIT {type(edit).__name__} {getattr(edit, 'operation', '')[:8]}")
+        self.replay.apply(edit)
+        operation = getattr(edit, "operation", None)
+        if operation is not None:
+            self._check_once(operation, edit)
+        if isinstance(edit, edits.PublishVersion):
+            self._published(edit)
+        elif isinstance(edit, edits.DeleteArtifact):
+            self._set(self._artifacts[edit.artifact].name, None)
+        elif isinstance(edit, edits.UndeleteArtifact):
+            model = self._artifacts[edit.artifact]
+            require(self._now(model.name) is None, f"{model.name} came back although it is there")
+            self._set(model.name, model.versions[-1])
+        elif isinstance(edit, edits.PruneVersions):
+            model = self._artifacts[edit.artifact]
+            gone = {version.version for version in model.versions if version.version < edit.oldest}
+            self.pruned.setdefault(model.name, set()).update(gone)
+            model.versions = [version for version in model.versions if version.version >= edit.oldest]
+            require(bool(model.versions), f"{model.name} was pruned of its newest version")
+        elif isinstance(edit, edits.PurgeArtifact):
+            del self._artifacts[edit.artifact]
+
+    def _check_once(self, operation: str, edit: edits.Edit) -> None:
+        require(operation not in self.applied_operations, f"operation {operation} was applied twice")
+        require(operation in self._intents, f"operation {operation} was asked for by nobody")
+        self.applied_operations[operation] = edit
+
+    def _published(self, edit: edits.PublishVersion) -> None:
+        version, intent = edit.version, self._intents[edit.operation]
+        model = self._artifacts.setdefault(edit.artifact, ArtifactModel(version.name))
+        require(version.name == intent.name == model.name, f"{version.name} was published for {intent.name}")
+        require(version.digest == blake3(intent.content).hexdigest(), f"{version.name} has another content")
+        newest = model.versions[-1].version if model.versions else 0
+        require(version.version == newest + 1, f"{version.name} skips to version {version.version}")
+        size_bytes = version.chunk_size_bytes
+        pieces = [intent.content[at : at + size_bytes] for at in range(0, len(intent.content), size_bytes)]
+        ids = [blake3(piece).hexdigest() for piece in pieces]
+        require(ids == [key.id for key in edit.chunks], f"{version.name} has another list of chunks")
+        model.versions.append(version)
+        self._set(version.name, version)
+
+    def _set(self, name: str, state: Version | None) -> None:
+        self._moments.setdefault(name, [0]).append(self.moment)
+        self._states.setdefault(name, [None]).append(state)
+
+    def _now(self, name: str) -> Version | None:
+        return self._states.get(name, [None])[-1]
+
+    # --- What was true when -------------------------------------------------------------------------------------------
+
+    def states(self, name: str, since: int) -> list[Version | None]:
+        """All states of a name from a moment until now."""
+        moments = self._moments.get(name, [0])
+        first = max(0, bisect_right(moments, since) - 1)
+        return self._states.get(name, [None])[first:]
+
+    @property
+    def live(self) -> dict[str, Version]:
+        return {name: states[-1] for name, states in self._states.items() if states[-1] is not None}
+
+    def versions(self) -> list[Version]:
+        """All versions that are kept, of artifacts in the trash too."""
+        return [version for model in self._artifacts.values() for version in model.versions]
+
+    def versions_of(self, name: str, newest: Version) -> list[int]:
+        """The versions that are kept of a live artifact."""
+        model = next(model for model in self._artifacts.values() if model.name == name and newest in model.versions)
+        return [version.version for version in model.versions]
+
+    # --- Answers to clients -------------------------------------------------------------------------------------------
+
+    def acknowledged(self, operation: str, answer: Version) -> None:
+        """A client was told that its mutation is durable."""
+        edit = self.applied_operations.get(operation)
+        intent = self._intents[operation]
+        require(edit is not None, f"{intent.kind} of {intent.name} was acknowledged and never committed")
+        result = getattr(edit, "result", None)
+        same = isinstance(result, Version) and (result.name, result.version, result.digest) == (
+            answer.name,
+            answer.version,
+            answer.digest,
+        )
+        require(same, f"{intent.kind} of {intent.name} was answered with {answer}, committed as {result}")
+
+    def refused(self, intent: Intent, error: DameError, since: int) -> None:
+        """A client was told that its request does not fit what is stored."""
+        states = self.states(intent.name, since)
+        if isinstance(error, ArtifactExists):
+            require(any(state is not None for state in states), f"{intent.kind} {intent.name}: told that it exists")
+        elif isinstance(error, ArtifactNotFound) and intent.kind != "undelete":
+            require(None in states, f"{intent.kind} of {intent.name}: told that it does not exist")
+
+    def was_read(self, name: str, content: bytes, since: int) -> None:
+        """A client read the newest version."""
+        digest = blake3(content).hexdigest()
+        require(
+            any(state is not None and state.digest == digest for state in self.states(name, since)),
+            f"{name} was read as something it never was in that time",
+        )
+
+    def version_was_read(self, name: str, version: int, content: bytes, before: list[Version]) -> None:
+        """A client read one version. before: all there were when it asked."""
+        known = {kept.digest for kept in (*before, *self.versions()) if (kept.name, kept.version) == (name, version)}
+        require(blake3(content).hexdigest() in known, f"{name} version {version} was read as another content")
+
+    def version_was_refused(self, name: str, version: int, error: DameError, since: int) -> None:
+        if isinstance(error, VersionNotFound):
+            states = self.states(name, since)
+            require(
+                any(state is None or state.version < version for state in states)
+                or version in self.pruned.get(name, ()),
+                f"{name} version {version}: told that there is none",
+            )
+
+    def check_replay(self, catalog: Catalog) -> None:
+        """The catalog holds what the edits say, and nothing else."""
+        live, replayed = catalog.dump(), self.replay.dump()
+        for table, rows in live.items():
+            if table == "facts":
+                rows = [row for row in rows if row[0] != "cluster_id"]
+                replayed[table] = [row for row in replayed[table] if row[0] != "cluster_id"]
+            require(rows == replayed[table], f"the catalog's table {table} is not what its edits say")
+
+
+def require(true: bool, otherwise: str) -> None:
+    if not true:
+        raise Violation(otherwise)

@@ -1,0 +1,150 @@
+"""After the faults: everything must come to rest, whole, and nothing may have been lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.simulation.filesystem import files_below
+from tests.simulation.oracle import require
+from tests.simulation.scheduler import START_MS, Nobody
+from tests.simulation.workloads import Client, Workload
+from tests.simulation.world import World
+
+STEP_MS = 1_000
+CLIENTS_MS = 300_000
+"""The last calls of all clients have ended by then."""
+REST_MS = 400_000
+"""From the end of the faults until all is at rest: leases, claims, grace and copies that failed all take their time."""
+
+
+def settle(world: World, workload: Workload) -> None:
+    _wait_for_clients(world, workload)
+    while world.network.strays:
+        world.scheduler.run(world.now_ms + STEP_MS)
+    _take_operators_words_back(world)
+    _wait_for_rest(world, _nodes_away)
+    _scrub(world)
+    _wait_for_rest(world, _unrest)
+    _read_everything(world)
+    world.trace.note("all is well")
+
+
+def _wait_for_clients(world: World, workload: Workload) -> None:
+    end_ms = world.now_ms + CLIENTS_MS
+    while not workload.over():
+        require(world.now_ms < end_ms, f"these clients never came back: {workload.addresses}")
+        world.scheduler.run(world.now_ms + STEP_MS)
+
+
+def _as_client(world: World, act: object, name: str) -> None:
+    """Run something in a client of its own, to its end."""
+    client = Client(world, name)
+    assert callable(act)
+    task = world.scheduler.spawn(Nobody(), lambda: act(client), name)
+    end_ms = world.now_ms + CLIENTS_MS
+    while not task.done:
+        require(world.now_ms < end_ms, f"{name} never came back")
+        world.scheduler.run(world.now_ms + STEP_MS)
+
+
+def _take_operators_words_back(world: World) -> None:
+    def act(client: Client) -> None:
+        for node in client.store.nodes():
+            client.operate("recover", node.id)
+            client.operate("undrain", node.id)
+
+    _as_client(world, act, "last operator")
+
+
+def _scrub(world: World) -> None:
+    """Find what went bad unnoticed; the nodes tell of it with their heartbeats."""
+    _as_client(world, Client.scrub, "scrub")
+    world.scheduler.run(world.now_ms + world.config.down_after_ms)
+
+
+def _wait_for_rest(world: World, reason: Callable[[World], str]) -> None:
+    end_ms = world.now_ms + REST_MS
+    told = ""
+    while unrest := reason(world):
+        require(world.now_ms < end_ms, f"it never came to rest: {unrest}")
+        if unrest != told:
+            world.trace.note(f"no rest yet: {unrest[:200]}")
+            told = unrest
+        world.scheduler.run(world.now_ms + STEP_MS)
+
+
+def _nodes_away(world: World) -> str:
+    process = world.namenode
+    if process is None or process.namenode is None:
+        return "there is no NameNode"
+    members = process.namenode._state.members
+    up = {member.id for member in members if member.state == "up"}
+    away = [machine.address for machine in world.machines if machine.node_id not in up]
+    return f"nodes are not up: {away}" if away else ""
+
+
+def _unrest(world: World) -> str:
+    """What is still to be done; empty if nothing is."""
+    if away := _nodes_away(world):
+        return away
+    assert world.namenode is not None
+    assert world.namenode.namenode is not None
+    state = world.namenode.namenode._state
+    redundancy = state.redundancy
+    present = {machine.node_id for machine in world.machines}
+    reasons = {
+        "safe mode": state.safe_mode,
+        "leases": [upload.lease.id for upload in state.leases],
+        "unhealthy chunks": _unhealthy(world),
+        "surplus": list(redundancy.surplus),
+        "copies": len(state.healer),
+        "garbage": [
+            chunk.id for chunk in redundancy.chunks.values() if not chunk.wanted and present & chunk.replicas.keys()
+        ],
+    }
+    return ", ".join(f"{what}: {which}" for what, which in reasons.items() if which) or _on_disks(world)
+
+
+def _unhealthy(world: World) -> list[str]:
+    """Chunks with fewer replicas than there can be."""
+    assert world.namenode is not None
+    assert world.namenode.namenode is not None
+    redundancy = world.namenode.namenode._state.redundancy
+    lacking = []
+    for chunk_id, health in redundancy.unhealthy.items():
+        chunk = redundancy.chunks[chunk_id]
+        holders = len(redundancy.holders(chunk, ("counts",)))
+        if holders < min(chunk.wanted, len(world.machines)):
+            lacking.append(f"{chunk_id[:6]} {health} {holders} of {chunk.wanted}")
+    return lacking
+
+
+def _on_disks(world: World) -> str:
+    """The same question, asked of the disks themselves."""
+    wanted = {need.chunk.id: need.wanted for need in world.oracle.replay.needs()}
+    for chunk_id, count in wanted.items():
+        holders = world.checks.holders(chunk_id)
+        if len(holders) != min(count, len(world.machines)):
+            return f"{chunk_id[:6]} has {len(holders)} good replicas of {count}"
+    for machine in world.machines:
+        orphans = [chunk_id for chunk_id in world.checks.chunks_on(machine) if chunk_id not in wanted]
+        if orphans and not machine.may_litter:
+            return f"{machine} keeps {orphans}"
+        if not machine.may_litter and list(files_below(f"{machine.disk.directory}/incoming")):
+            return f"{machine} has half-written files"
+    return ""
+
+
+def _read_everything(world: World) -> None:
+    """Every version that was acknowledged is there, byte for byte; those in the trash come back for it."""
+    assert world.namenode is not None
+    assert world.namenode.catalog is not None
+    world.oracle.check_replay(world.namenode.catalog)
+
+    def act(client: Client) -> None:
+        for name, newest in sorted(world.oracle.live.items()):
+            require(client.read(name) is not None, f"{name} can't be read at the end")
+            for version in world.oracle.versions_of(name, newest):
+                require(client.read_version(name, version) is not None, f"{name} version {version} can't be read")
+
+    _as_client(world, act, f"last reader {START_MS}")
