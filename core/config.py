@@ -98,6 +98,9 @@ class Config:
     """Deleted artifacts can be undeleted for this long."""
     operation_memory_ms: int = 1 * DAY_MS
     """How long the result of a mutation is remembered, so that a repeated request is answered and not applied twice."""
+    catalog_ballast_bytes: int = 16 * MIB
+    """Room kept on the catalog's disk for when it is full: enough to write that an artifact of some hundred thousand
+    chunks is removed. 0 for none."""
     crashes_max: int = 3
     """After so many broken invariants within `crash_window_ms` the NameNode comes up read-only: once is a bad moment,
     again and again is a request or a state that ends it each time."""
@@ -172,6 +175,7 @@ class Config:
             ("lease_ms", self.store_timeout_ms < self.lease_ms),
             ("checkpoint_first_ms", 0 < self.checkpoint_first_ms <= self.checkpoint_interval_ms),
             ("checkpoint_edits", self.checkpoint_edits >= 1),
+            ("catalog_ballast_bytes", self.catalog_ballast_bytes >= 0),
             ("crashes_max", self.crashes_max >= 1),
             ("straggler_ms", self.straggler_ms < self.store_timeout_ms),
             ("scrub_period_ms", self.down_after_ms < self.scrub_period_ms),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -88,7 +88,8 @@ class Cluster:
     # --- Life and death -----------------------------------------------------------------------------------------
 
     def start_namenode(self) -> None:
-        self.service = NameNodeService(self.directory / "namenode", self.config, self.new_id, lambda: self.rng)
+        config = replace(self.config, catalog_ballast_bytes=0)  # hundreds of clusters would fill a real disk with it
+        self.service = NameNodeService(self.directory / "namenode", config, self.new_id, lambda: self.rng)
         self.service.open(self.now_ms)
 
     def restart_namenode(self) -> None:

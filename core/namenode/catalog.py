@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from core.directory import DirectoryLock, lock_directory, make_directory
-from core.errors import ReadOnly
+from core.errors import DirectoryFailure
 from core.model import CHECKPOINT_NAME, ChunkKey, TrashedArtifact, Version, Wish
 from core.namenode import edits
-from core.namenode.applying import change
+from core.namenode.ballast import Ballast
 from core.namenode.catalogcheck import artifact_faults, chunk_faults, garbage_faults
 from core.namenode.garbage import Garbage
 from core.namenode.schema import TABLE_NAMES, connect
+from core.namenode.writing import Writer
 
 IDS_PER_QUERY = 500
 """SQLite allows 999 parameters in old builds."""
@@ -28,13 +29,6 @@ IDS_PER_QUERY = 500
 INTEGER_MAX = 2**63 - 1
 """SQLite's largest integer."""
 
-_TIDYING = (
-    edits.NoteCheckpoint,
-    edits.NoteGarbage,
-    edits.ForgetGarbage,
-    edits.PromiseLeases,
-    edits.ForgetOperations,
-)
 
 _VISIBLE = f"a.name <> '{CHECKPOINT_NAME}'"
 
@@ -96,24 +90,33 @@ class Totals:
 class Catalog:
     """Use `Catalog.open`."""
 
-    def __init__(self, directory: Path, connection: sqlite3.Connection, lock: DirectoryLock) -> None:
+    def __init__(self, directory: Path, connection: sqlite3.Connection, lock: DirectoryLock, ballast: Ballast) -> None:
         self.directory = directory
         self.revision = 0
         """Grows with every change; what was read at an older revision may be stale."""
-        self.read_only = ""
-        """Why no edit is taken, as a sentence; empty when edits are."""
+        self.writer = Writer(directory, connection, ballast)
         self._connection = connection
         self._lock = lock
 
     # --- Opening ----------------------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, directory: Path, new_cluster_id: str) -> Catalog:
-        """Open the catalog in a directory, or make one there for a new cluster. Raises DirectoryFailure."""
+    def open(cls, directory: Path, new_cluster_id: str, ballast_bytes: int = 0) -> Catalog:
+        """Open the catalog in a directory, or make one there for a new cluster. Raises DirectoryFailure.
+
+        ballast_bytes: room to keep on its disk for edits that free some; 0 for none.
+        """
         make_directory(directory)
         lock = lock_directory(directory)
+        ballast = Ballast(directory, ballast_bytes)
         try:
-            return cls(directory, connect(directory, new_cluster_id), lock)
+            try:
+                connection = connect(directory, new_cluster_id)
+            except DirectoryFailure:  # SQLite can't open a file on a full disk, not even to read it
+                if not (ballast.disk_is_full() and ballast.release_all()):
+                    raise
+                connection = connect(directory, new_cluster_id)
+            return cls(directory, connection, lock, ballast)
         except BaseException:
             lock.release()
             raise
@@ -129,32 +132,10 @@ class Catalog:
 
         A client's edit that was applied before is not applied again.
         """
-        if self.read_only:
-            raise ReadOnly(self.read_only, directory=str(self.directory))
         if isinstance(edit, edits.ClientEdit) and self.result_of(edit.operation) is not None:
             return
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            change(self._connection, edit)
-            if _counts(edit):
-                self._connection.execute("UPDATE facts SET value = CAST(value + 1 AS TEXT) WHERE key = 'edits'")
-            self._connection.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back()
-            if isinstance(error, sqlite3.IntegrityError):
-                raise AssertionError(f"{type(edit).__name__} contradicts the catalog: {error}") from error
-            if type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError):
-                raise ReadOnly(
-                    f"The catalog in {self.directory} can't be written ({error}); nothing was changed and reads go on."
-                    " Free or mend its disk, then try again.",
-                    directory=str(self.directory),
-                ) from error
-            raise
+        self.writer.write(edit)
         self.revision += 1
-
-    def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
 
     # --- Reading ----------------------------------------------------------------------------------------------
 
@@ -384,14 +365,6 @@ class Catalog:
     def select(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Rows, for those who check the catalog from outside."""
         return self._connection.execute(query, parameters).fetchall()
-
-
-def _counts(edit: edits.Edit) -> bool:
-    """Whether an edit calls for a checkpoint. One that a checkpoint itself brings about must not, and one that follows
-    from time alone need not."""
-    if isinstance(edit, edits.PublishVersion):
-        return edit.version.name != CHECKPOINT_NAME
-    return not isinstance(edit, _TIDYING)
 
 
 def _storable(name: str) -> str:

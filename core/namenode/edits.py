@@ -175,3 +175,6 @@ Edit = (
     | NoteCheckpoint
     | ForgetOperations
 )
+
+GROWING = (PublishVersion, NoteGarbage, PromiseLeases)
+"""Edits that add to the catalog and can wait: on a full disk they are refused, and the others get the last room."""

@@ -29,23 +29,32 @@ class Housekeeping:
     def step(self) -> None:
         """Do a bounded part of what there is to do, if it is time."""
         state = self._state
-        if state.now_ms < self._next_ms or state.catalog.read_only:
+        if state.now_ms < self._next_ms or state.catalog.writer.stopped:
             return
         self._next_ms = state.now_ms + HOUSEKEEPING_MS
         try:
             more = self._empty_trash() or self._prune()
-            more = self._write_garbage() or more
-            self._end_promise()
             self._forget_operations()
-            self._read_only_told = False
+            state.catalog.writer.look_for_room()
+            if not state.catalog.writer.read_only:
+                more = self._write_garbage() or more
+                self._end_promise()
+            self._tell(state.catalog.writer.read_only)
         except ReadOnly as error:
             # Not the fault of the call that came along just now, which may well be a read: tell of it, try later.
-            if not self._read_only_told:
-                state.events.record(state.now_ms, "error", str(error))
-            self._read_only_told = True
+            self._tell(str(error))
         else:
             if more:
                 self._next_ms = state.now_ms
+
+    def _tell(self, trouble: str) -> None:
+        """Say once that the catalog can't be written, and once that it can again."""
+        state = self._state
+        if trouble and not self._read_only_told:
+            state.events.record(state.now_ms, "error", trouble)
+        elif self._read_only_told and not trouble:
+            state.events.record(state.now_ms, "info", "the catalog can be written again")
+        self._read_only_told = bool(trouble)
 
     def _empty_trash(self) -> bool:
         """Remove one version of the artifact that is longest in the trash, if it has been there for long enough, and

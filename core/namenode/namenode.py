@@ -76,7 +76,7 @@ class NameNode:
         """
         epoch = catalog.epoch + 1
         catalog.apply(edits.StartEpoch(epoch))
-        catalog.read_only = read_only
+        catalog.writer.stopped = read_only
         members = Membership(catalog.nodes(), config, now_ms)
         redundancy = Redundancy(now_ms, GarbageBook(config))
         healer = Healer(members, redundancy, config, rng)
@@ -118,8 +118,8 @@ class NameNode:
         for member in state.members:
             state.sync_role(member)
         state.events.record(state.now_ms, "info", f"NameNode started, epoch {state.epoch}")
-        if state.catalog.read_only:
-            state.events.record(state.now_ms, "error", state.catalog.read_only)
+        if state.catalog.writer.stopped:
+            state.events.record(state.now_ms, "error", state.catalog.writer.stopped)
 
     def tick(self, now_ms: int) -> None:
         """Let time take its effect."""

@@ -285,7 +285,7 @@ class Reads:
             garbage_chunks=redundancy.garbage_chunks,
             unknown_bytes=redundancy.garbage_bytes["unknown"],
             trash_bytes=totals.trash_bytes,
-            read_only=state.catalog.read_only,
+            read_only=state.catalog.writer.read_only,
         )
 
     def healing_waits(self) -> str:

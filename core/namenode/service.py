@@ -8,6 +8,7 @@ import random
 import sqlite3
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class NameNodeService:
         config: Config,
         new_id: Callable[[], str],
         new_rng: Callable[[], random.Random],
-        open_catalog: Callable[[Path, str], Catalog] = Catalog.open,
+        open_catalog: Callable[[Path, str], Catalog] | None = None,
     ) -> None:
         self.namenode: NameNode | None = None
         self.catalog: Catalog | None = None
@@ -41,7 +42,7 @@ class NameNodeService:
         self._config = config
         self._new_id = new_id
         self._new_rng = new_rng
-        self._open_catalog = open_catalog
+        self._open_catalog = open_catalog or partial(Catalog.open, ballast_bytes=config.catalog_ballast_bytes)
         self._mode: ReadOnlyMode | None = None
 
     def open(self, now_ms: int) -> None:

@@ -41,8 +41,8 @@ class State:
 
     def check_writable(self) -> None:
         """Raises ReadOnly before an upload moves its first byte, if its version could not be published."""
-        if self.catalog.read_only:
-            raise ReadOnly(self.catalog.read_only)
+        if self.catalog.writer.read_only:
+            raise ReadOnly(self.catalog.writer.read_only)
 
     def sync_role(self, member: Member) -> None:
         """A node's liveness or wish may have changed: let its replicas count accordingly."""

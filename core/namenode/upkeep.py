@@ -64,7 +64,7 @@ class Upkeep:
     def heal_and_delete(self) -> None:
         """Also called after a heartbeat's changes, so that what follows from them rides back on its reply."""
         state, now_ms = self._state, self._state.now_ms
-        if state.safe_mode or state.catalog.read_only:
+        if state.safe_mode or state.catalog.writer.stopped:
             return
         waits = state.members.healing_waits(now_ms)
         if not waits:

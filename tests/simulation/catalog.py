@@ -68,6 +68,7 @@ class SimulatedCatalog(Catalog):
     def prepare(self, faults: CatalogFaults, applied: Callable[[edits.Edit], None]) -> None:
         self._applied = applied
         self._connection: Any = FaultyConnection(self._connection, faults)
+        self.writer._connection = self._connection
 
     def apply(self, edit: edits.Edit) -> None:
         before = self._connection.committed

@@ -50,6 +50,7 @@ def test_a_variable_changes_its_setting_and_no_other() -> None:
         {"mass_failure_share": 0.0},
         {"mass_failure_share": 1.1},
         {"lease_ms": 20_000},
+        {"catalog_ballast_bytes": -1},
         {"crashes_max": 0},
         {"straggler_ms": 20_000},
         {"transfer_window_chunks": 0},

@@ -17,7 +17,7 @@ from core.namenode.namenode import NameNode
 from core.namenode.service import NameNodeService
 from tests.unit.namenode.driver import FakeNode, key_of
 
-CONFIG = Config(chunk_size_bytes=4)
+CONFIG = Config(chunk_size_bytes=4, catalog_ballast_bytes=0)
 NOW_MS = 1_700_000_000_000
 MINUTE_MS = 60_000
 
@@ -173,7 +173,7 @@ def beat(process: Process, node: FakeNode, times: int) -> None:
 
 
 def test_nothing_is_deleted_while_it_only_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    process = Process(tmp_path, Config(garbage_grace_ms=1_000, unknown_grace_ms=1_000))
+    process = Process(tmp_path, Config(catalog_ballast_bytes=0, garbage_grace_ms=1_000, unknown_grace_ms=1_000))
     node = FakeNode("node-1", "host-1")
     register(process, node)
     poison(monkeypatch, "info")
