@@ -175,12 +175,13 @@ class ChunkStore:
         except OSError as error:
             raise self._failure(error, f"bring chunk {path.name[:12]} back from quarantine") from error
 
-    def trim_quarantine(self, now_ms: int) -> None:
-        """Drop what is in quarantine beyond its bounds. Raises DiskFailure."""
+    def is_surely_bad(self, kept: Path, chunk_id: str) -> bool:
+        """Whether a file in quarantine can be read and is not the chunk. Raises DiskFailure if it can't be read."""
         try:
-            self.quarantined.trim(now_ms)
-        except OSError as error:
-            raise self._failure(error, "drop a file from quarantine") from error
+            with self._opened(kept, chunk_id) as (descriptor, _):
+                return chunkfile.hash_payload(descriptor) != chunk_id
+        except ChunkCorrupt:
+            return True
 
     def delete(self, chunk_id: str) -> None:
         """Remove a replica; one that is not there is no error. Raises DiskFailure.

@@ -19,6 +19,9 @@ from core.config import Config
 from core.directory import sync_directory
 from core.model import Quarantined, QuarantineUsage
 
+PUT_OFF_MS = 3_600_000
+"""A file that can't be read or removed is tried again after this long."""
+
 _NAME = re.compile(r"([0-9a-f]{64})\.[0-9]+")
 
 
@@ -33,6 +36,8 @@ class Quarantine:
         self._kept: dict[str, Quarantined] = {}
         """By file name, the longest there first."""
         self._bytes = 0
+        self._put_off: dict[str, int] = {}
+        """Files that could not be dropped, and until when to leave them."""
 
     def open(self) -> None:
         """Take stock. Called once, before anything else but `put`."""
@@ -70,22 +75,25 @@ class Quarantine:
         """A file was moved out again."""
         self._forget(path.name)
 
-    def trim(self, now_ms: int) -> int:
-        """Drop what is there for too long, and the oldest while there is too much; answer how many were dropped."""
-        dropped = 0
-        while (name := self._next_to_drop(now_ms)) is not None:
-            (self._folder / name).unlink(missing_ok=True)
-            self._forget(name)
-            dropped += 1
-        return dropped
-
-    def _next_to_drop(self, now_ms: int) -> str | None:
+    def next_to_drop(self, now_ms: int) -> Path | None:
+        """What is there for too long, or the oldest while there is too much; None while the bounds are kept."""
         with self._lock:
-            if not self._kept:
-                return None
-            name, oldest = next(iter(self._kept.items()))
-            too_old = now_ms - oldest.since_ms > self._retention_ms
-            return name if too_old or self._bytes > self._bytes_max else None
+            too_much = self._bytes > self._bytes_max
+            for name, kept in self._kept.items():
+                if not too_much and now_ms - kept.since_ms <= self._retention_ms:
+                    return None
+                if self._put_off.get(name, 0) <= now_ms:
+                    return self._folder / name
+        return None
+
+    def put_off(self, path: Path, now_ms: int) -> None:
+        """It can't be dropped now: leave it for a while."""
+        with self._lock:
+            self._put_off[path.name] = now_ms + PUT_OFF_MS
+
+    def drop(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self._forget(path.name)
 
     def _note(self, name: str, facts: os.stat_result) -> None:
         """Only files are counted and dropped; anything else of such a name is somebody's own doing."""
@@ -98,5 +106,6 @@ class Quarantine:
 
     def _forget(self, name: str) -> None:
         with self._lock:
+            self._put_off.pop(name, None)
             kept = self._kept.pop(name, None)
             self._bytes -= kept.size_bytes if kept else 0

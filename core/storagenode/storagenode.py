@@ -294,7 +294,7 @@ class StorageNode:
         """
         if not self.serving:
             return IDLE_MS
-        self._chunks.trim_quarantine(now_ms)
+        self._walker.trim_quarantine(now_ms)
         with self._lock:
             served_bytes = self._read_bytes + self._written_bytes
         try:

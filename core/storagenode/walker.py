@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Literal
 
+from core.errors import StorageNodeError
 from core.model import WalkReport
 from core.storagenode.chunkstore import ChunkStore
 from core.storagenode.inventory import Inventory
@@ -68,6 +69,26 @@ class Walker:
         """Quarantined replicas of these chunks that are good count again; answer how many. Raises DiskFailure."""
         kept = {kept.chunk for kept in self._chunks.quarantined.kept()}
         return sum(self._bring_back(chunk_id) for chunk_id in chunk_ids if chunk_id in kept)
+
+    def trim_quarantine(self, now_ms: int) -> None:
+        """Drop one file that is beyond the quarantine's bounds, if there is one.
+
+        A disk that could not be read for a while may have made good replicas look bad, and these may be the last. So
+        nothing is dropped that was not read once more; what is good comes back instead.
+        """
+        kept = self._chunks.quarantined.next_to_drop(now_ms)
+        if kept is None:
+            return
+        chunk_id = kept.name.partition(".")[0]
+        try:
+            with self._changing.hold(chunk_id):
+                dispensable = chunk_id in self._inventory or self._chunks.is_surely_bad(kept, chunk_id)
+                if dispensable:
+                    self._chunks.quarantined.drop(kept)
+            if not dispensable:
+                self._bring_back(chunk_id)
+        except (OSError, StorageNodeError):
+            self._chunks.quarantined.put_off(kept, now_ms)
 
     def _bring_back(self, chunk_id: str) -> bool:
         with self._changing.hold(chunk_id):

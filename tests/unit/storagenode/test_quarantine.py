@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from core.config import DAY_MS, MIB, Config
-from core.errors import DiskFailure
 from core.model import QuarantineUsage
+from core.storagenode import chunkfile
+from core.storagenode.chunkstore import ChunkStore
+from core.storagenode.quarantine import PUT_OFF_MS
 from core.storagenode.storagenode import StorageNode
 
 Open = Callable[..., StorageNode]
@@ -112,18 +114,61 @@ def test_the_same_chunk_may_go_bad_twice(node: StorageNode, chunk: Chunk, chunk_
     assert node.heartbeat().quarantine.replicas == 2
 
 
-def test_a_file_that_can_not_be_dropped_is_an_error_and_stays_counted(
+def test_a_file_that_can_not_be_dropped_stays_counted_and_stops_nothing(
     node: StorageNode, chunk: Chunk, chunk_path: PathOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil(node, chunk_path, chunk, 1)
+    later_ms = now_ms() + 400 * DAY_MS
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    with monkeypatch.context() as broken, pytest.raises(DiskFailure):
+    with monkeypatch.context() as broken:
         broken.setattr(Path, "unlink", refuse)
-        node.look_after(now_ms() + 400 * DAY_MS)
+        node.look_after(later_ms)
     assert node.heartbeat().quarantine.replicas == 1
+    node.look_after(later_ms + PUT_OFF_MS - 1)
+    assert node.heartbeat().quarantine.replicas == 1
+    node.look_after(later_ms + PUT_OFF_MS)
+    assert node.heartbeat().quarantine.replicas == 0
+
+
+def test_what_is_good_after_all_is_not_dropped_but_comes_back(
+    node: StorageNode, chunk: Chunk, chunk_path: PathOf
+) -> None:
+    """A disk that could not be read for a while made it look bad, and it may be the last one."""
+    chunk_id, data = chunk(1)
+    node.store(chunk_id, data)
+    good = chunk_path(node, chunk_id).read_bytes()
+    spoil(node, chunk_path, chunk, 1)
+    (node.directory / "quarantine" / f"{chunk_id}.0").write_bytes(good)
+    node.look_after(now_ms() + 400 * DAY_MS)
+    assert node.read(chunk_id) == data
+    assert kept(node) == set()
+
+
+def test_what_can_not_be_read_is_not_dropped(
+    node: StorageNode, chunk: Chunk, chunk_path: PathOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunk_id = spoil(node, chunk_path, chunk, 1)
+
+    def unreadable(_: int) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(chunkfile, "hash_payload", unreadable)
+        node.look_after(now_ms() + 400 * DAY_MS)
+    assert kept(node) == {f"{chunk_id}.0"}
+
+
+def test_one_whose_chunk_is_held_again_needs_no_second_look(
+    node: StorageNode, chunk: Chunk, chunk_path: PathOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(node, chunk_path, chunk, 1)
+    node.store(*chunk(1))
+    monkeypatch.setattr(ChunkStore, "is_surely_bad", lambda *_: pytest.fail("it was read"))
+    node.look_after(now_ms() + 400 * DAY_MS)
+    assert kept(node) == set()
 
 
 def test_the_limit_leaves_room_for_a_chunk() -> None:
