@@ -23,6 +23,8 @@ import pytest
 
 import main
 from core.errors import ClusterUnreachable, UsageError
+from core.model import ScrubProgress
+from core.scrub import OnScrub
 from core.store import ArtifactStore
 from main import Options, take_options
 from tests.fakes import FakeStore
@@ -145,6 +147,25 @@ def test_json_is_one_document_and_nothing_else(store: FakeStore, words: str) -> 
     assert (ran.code, ran.stderr) == (0, "")
     assert ran.stdout.count(b"\n") == 1
     assert json.loads(ran.stdout)
+
+
+class InterruptedStore(FakeStore):
+    """Somebody presses Ctrl-C as soon as the waiting begins."""
+
+    def scrub_and_wait(
+        self, *, progress: OnScrub | None = None, cancel: threading.Event | None = None
+    ) -> ScrubProgress:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert cancel is not None and cancel.wait(PATIENCE_S)
+        return super().scrub_and_wait(progress=progress, cancel=cancel)
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_scrub() -> None:
+    store = InterruptedStore()
+    store.upload("a", b"content")
+    ran = run("scrub", "--wait", store=store)
+    assert (ran.code, ran.stderr) == (0, "")
+    assert "The scrub goes on without you" in ran.stdout.decode()
 
 
 def test_fsck_is_a_report_and_an_exit_code(store: FakeStore) -> None:
