@@ -47,9 +47,12 @@ class Rebalancer:
         self._budget = Bucket()
         self._scans: dict[str, Iterator[str]] = {}
         """What is still to be looked at of each full node's chunks."""
+        self._fruitful: set[str] = set()
+        """Those of which this look has found a chunk to move."""
         self._resting: set[str] = set()
         """Full nodes of which nothing can be moved."""
         self._rested_ms = 0
+        self._taking_part: set[str] = set()
         self._next_pass_ms = 0
         self.active = False
         """From the first move until the nodes are about as full, or nothing more can be moved."""
@@ -62,14 +65,19 @@ class Rebalancer:
             return
         self._next_pass_ms = now_ms + PASS_MS
         self._budget.fill(now_ms, self._config.rebalance_bytes_per_s_max)
-        if now_ms - self._rested_ms >= REST_MS:
-            self._rested_ms = now_ms
-            self._resting.clear()
         self._settle()
+        self._wake(now_ms)
         while self._may_order():
             if not self._order_one(now_ms):
                 break
         self.active = bool(self._moves) or (self.active and self._uneven)
+
+    def _wake(self, now_ms: int) -> None:
+        """Look again at nodes of which nothing could be moved, if there are other nodes now or it was long ago."""
+        taking_part = set(self.fills())
+        if taking_part != self._taking_part or now_ms - self._rested_ms >= REST_MS:
+            self._taking_part, self._rested_ms = taking_part, now_ms
+            self._resting.clear()
 
     def leaving(self, chunk_id: str) -> str:
         """The node that a chunk is being moved off; empty if it is not being moved."""
@@ -166,10 +174,14 @@ class Rebalancer:
             for target_id in takers:
                 fits = free[target_id] >= chunk.size_bytes
                 if fits and self._is_better(chunk, source, self._members[target_id], fills):
+                    self._fruitful.add(source.id)
                     return Move(chunk_id, source.id, target_id, chunk.size_bytes)
         if looked_at < LOOKED_AT_MAX:
             del self._scans[source.id]
-            if takers:
+            if source.id in self._fruitful:
+                # What could not be moved just then may be now.
+                self._fruitful.remove(source.id)
+            elif takers:
                 self._resting.add(source.id)
         return None
 

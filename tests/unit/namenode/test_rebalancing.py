@@ -106,6 +106,18 @@ def test_hosts_stay_as_many(make_driver: MakeDriver) -> None:
     assert sum("rebalancing finished" in text for text in driver.texts()) == 1, "it gives up, for a while"
 
 
+def test_what_could_not_be_moved_is_when_another_node_joins(make_driver: MakeDriver) -> None:
+    driver = filled(make_driver, ("rack-a", "rack-b", "rack-c"))
+    driver.add_node("rack-a", capacity_bytes=1000)
+    driver.run(60_000)
+    assert (fill_percent(driver[2]), fill_percent(driver[3])) == (40, 40)
+    driver.add_node("rack-b", capacity_bytes=1000)
+    driver.run(120_000)
+    assert abs(fill_percent(driver[2]) - fill_percent(driver[5])) <= 5
+    assert fill_percent(driver[3]) == 40
+    assert all_replicas(driver) == {3}
+
+
 def test_nodes_on_one_disk_are_equally_full(make_driver: MakeDriver) -> None:
     driver = make_driver(0)
     for _ in range(3):
