@@ -266,17 +266,20 @@ class Faults:
     def _fail_disk(self) -> str | None:
         machine = self._machine()
         kind, code = self._rng.choice(HARMLESS_FAILURES)
-        if self._rng.random() < 0.3 and self._may_destroy(machine):
+        destroys = self._rng.random() < 0.3 and self._may_destroy(machine)
+        if destroys:
             kind, code = self._rng.choice(("read", "open", "stat")), errno.EIO
             machine.failing = True
             for chunk_id in self._world.checks.chunks_on(machine):
                 self._world.checks.destroyed(machine, chunk_id)
         machine.may_litter |= kind in LITTERING
-        machine.disk.fails[kind] = Failure(code, self._rng.choice((0.1, 0.5, 1.0)))
+        failure = machine.disk.fails[kind] = Failure(code, self._rng.choice((0.1, 0.5, 1.0)))
 
         def undo() -> None:
-            machine.disk.fails.pop(kind, None)
-            machine.failing = False
+            if machine.disk.fails.get(kind) is failure:
+                del machine.disk.fails[kind]
+            if destroys:
+                machine.failing = False
 
         return f"{machine} {kind} {errno.errorcode[code]} for {self._for(1_000, 10_000, undo)} ms"
 

@@ -8,13 +8,14 @@ and its arrival.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from blake3 import blake3
 
 from core.errors import ArtifactExists, ArtifactNotFound, DameError, VersionNotFound
-from core.model import Version
+from core.model import CHECKPOINT_NAME, Artifact, Version
 from core.namenode import edits
 from core.namenode.catalog import Catalog
 from tests.simulation.trace import Trace
@@ -85,14 +86,14 @@ class Oracle:
             model = self._artifacts[edit.artifact]
             require(self._now(model.name) is None, f"{model.name} came back although it is there")
             self._set(model.name, model.versions[-1])
-        elif isinstance(edit, edits.PruneVersions):
+        elif isinstance(edit, edits.PruneVersions) and edit.artifact in self._artifacts:
             model = self._artifacts[edit.artifact]
             gone = {version.version for version in model.versions if version.version < edit.oldest}
             self.pruned.setdefault(model.name, set()).update(gone)
             model.versions = [version for version in model.versions if version.version >= edit.oldest]
             require(bool(model.versions), f"{model.name} was pruned of its newest version")
         elif isinstance(edit, edits.PurgeArtifact):
-            del self._artifacts[edit.artifact]
+            self._artifacts.pop(edit.artifact, None)
 
     def _check_once(self, operation: str, edit: edits.Edit) -> None:
         require(operation not in self.applied_operations, f"operation {operation} was applied twice")
@@ -101,6 +102,9 @@ class Oracle:
 
     def _published(self, edit: edits.PublishVersion) -> None:
         version, intent = edit.version, self._intents[edit.operation]
+        if version.name == CHECKPOINT_NAME:
+            self._check_checkpoint(intent)
+            return
         model = self._artifacts.setdefault(edit.artifact, ArtifactModel(version.name))
         require(version.name == intent.name == model.name, f"{version.name} was published for {intent.name}")
         require(version.digest == blake3(intent.content).hexdigest(), f"{version.name} has another content")
@@ -112,6 +116,10 @@ class Oracle:
         require(ids == [key.id for key in edit.chunks], f"{version.name} has another list of chunks")
         model.versions.append(version)
         self._set(version.name, version)
+
+    def _check_checkpoint(self, intent: Intent) -> None:
+        """A copy of the catalog is published as an artifact that no client sees."""
+        require(intent.kind == "checkpoint", f"{intent.kind} of {intent.name} was published as a checkpoint")
 
     def _set(self, name: str, state: Version | None) -> None:
         self._moments.setdefault(name, [0]).append(self.moment)
@@ -161,7 +169,7 @@ class Oracle:
         states = self.states(intent.name, since)
         if isinstance(error, ArtifactExists):
             require(any(state is not None for state in states), f"{intent.kind} {intent.name}: told that it exists")
-        elif isinstance(error, ArtifactNotFound) and intent.kind != "undelete":
+        elif isinstance(error, ArtifactNotFound) and intent.kind not in ("undelete", "purge"):
             require(None in states, f"{intent.kind} of {intent.name}: told that it does not exist")
 
     def was_read(self, name: str, content: bytes, since: int) -> None:
@@ -171,6 +179,23 @@ class Oracle:
             any(state is not None and state.digest == digest for state in self.states(name, since)),
             f"{name} was read as something it never was in that time",
         )
+
+    def piece_was_read(self, name: str, first: int, piece: bytes, since: int) -> None:
+        """A client read from a place in the newest version."""
+        whole = [self.contents[state.digest] for state in self.states(name, since) if state is not None]
+        require(
+            any(content[first : first + len(piece)] == piece for content in whole),
+            f"{name} was read from {first} as something it never was in that time",
+        )
+
+    def was_listed(self, rows: Sequence[Artifact], since: int) -> None:
+        """A client listed all artifacts: each as it was at some moment, and none is missing that was there always."""
+        listed = {row.name: (row.version, row.digest) for row in rows}
+        for name, row in listed.items():
+            known = [(state.version, state.digest) for state in self.states(name, since) if state is not None]
+            require(row in known, f"{name} is listed as {row}, which it was not in that time")
+        for name in self._states:
+            require(name in listed or None in self.states(name, since), f"{name} is missing in a list")
 
     def version_was_read(self, name: str, version: int, content: bytes, before: list[Version]) -> None:
         """A client read one version. before: all there were when it asked."""

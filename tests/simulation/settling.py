@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from core.model import FsckReport
 from tests.simulation.filesystem import files_below
 from tests.simulation.oracle import require
 from tests.simulation.scheduler import START_MS, Nobody
@@ -25,7 +26,9 @@ def settle(world: World, workload: Workload) -> None:
     _wait_for_rest(world, _nodes_away)
     _scrub(world)
     _wait_for_rest(world, _unrest)
+    _forget_lost_nodes(world)
     _read_everything(world)
+    _compare_by_fsck(world)
     world.trace.note("all is well")
 
 
@@ -81,6 +84,34 @@ def _nodes_away(world: World) -> str:
     up = {member.id for member in members if member.state == "up"}
     away = [machine.address for machine in world.machines if machine.node_id not in up]
     return f"nodes are not up: {away}" if away else ""
+
+
+def _forget_lost_nodes(world: World) -> None:
+    """Nodes whose disks were replaced are gone for good: nothing is needed from them."""
+    assert world.namenode is not None
+    assert world.namenode.namenode is not None
+    present = {machine.node_id for machine in world.machines}
+    lost = [member for member in world.namenode.namenode._state.members if member.id not in present]
+
+    def act(client: Client) -> None:
+        for member in lost:
+            client.operate("forget", member.id)
+
+    _as_client(world, act, "undertaker")
+    left = [member.name for member in world.namenode.namenode._state.members if member.id not in present]
+    require(not left, f"{left} can't be forgotten")
+
+
+def _compare_by_fsck(world: World) -> None:
+    """Its own tool finds nothing wrong either."""
+    reports: list[FsckReport | None] = []
+    _as_client(world, lambda client: reports.append(client.fsck(repair=False, deep=False)), "fsck")
+    report = reports[0]
+    require(report is not None, "fsck can't be run at the end")
+    assert report is not None
+    few = any(need.wanted > len(world.machines) for need in world.oracle.replay.needs())
+    clean = report.clean or few
+    require(clean and not report.missing and not report.catalog, f"fsck is not content: {report}")
 
 
 def _unrest(world: World) -> str:

@@ -15,7 +15,7 @@ import random
 from collections.abc import Callable
 
 from core.errors import DameError, Rejected, Unavailable
-from core.model import Version
+from core.model import FsckReport, Version
 from core.store import ArtifactStore
 from tests.simulation.client import SimulatedGateway
 from tests.simulation.oracle import Intent, require
@@ -68,6 +68,9 @@ class Client:
     def undelete(self, name: str) -> Version | None:
         return self._mutate(Intent("undelete", name), lambda: self.store.undelete(name))
 
+    def purge(self, name: str) -> Version | None:
+        return self._mutate(Intent("purge", name), lambda: self.store.purge(name))
+
     def _mutate(self, intent: Intent, run: Callable[[], Version]) -> Version | None:
         """Ask, and hold the answer against what is true. None if it was refused, or nobody knows."""
         since = self._oracle.moment
@@ -111,15 +114,43 @@ class Client:
         self._oracle.version_was_read(name, version, content, known)
         return content
 
+    def read_piece(self, name: str) -> None:
+        """Seek in an open stream and read on from there."""
+        since = self._oracle.moment
+        try:
+            with self.store.open(name) as stream:
+                first = stream.seek(self.rng.randrange(100))
+                piece = stream.read(self.rng.randrange(1, 100))
+        except DameError as error:
+            self._note(f"open {name}: {type(error).__name__}: {error}")
+            self._check_foreseen(error)
+            return
+        self._note(f"read {len(piece)} of {name} from {first}")
+        self._oracle.piece_was_read(name, first, piece, since)
+
     def look(self) -> None:
         """Everything that only looks."""
-        with_error = self.rng.choice(
-            (self.store.status, self.store.nodes, self.store.list, self.store.events, lambda: self.store.info("a"))
-        )
+        store = self.store
+        kind = self.rng.choice(("list", "status", "nodes", "events", "info", "trash", "history"))
+        since = self._oracle.moment
         try:
-            with_error()
-        except (Unavailable, Rejected) as error:
-            self._note(f"look: {type(error).__name__}")
+            if kind in ("info", "history"):
+                getattr(store, kind)(self.rng.choice(NAMES))
+            elif kind == "list":
+                self._oracle.was_listed(store.list(), since)
+            else:
+                getattr(store, kind)()
+        except DameError as error:
+            self._note(f"{kind}: {type(error).__name__}: {error}")
+            self._check_foreseen(error)
+
+    def fsck(self, repair: bool, deep: bool) -> FsckReport | None:
+        try:
+            return self.store.fsck(repair=repair, deep=deep)
+        except DameError as error:
+            self._note(f"fsck: {type(error).__name__}: {error}")
+            self._check_foreseen(error)
+            return None
 
     def operate(self, verb: str, node: str) -> None:
         self._gateway.intent = Intent(verb, node)
@@ -204,7 +235,8 @@ class Workload:
         client.pause(1, 1_500)
         name = rng.choice(NAMES)
         kind = rng.choices(
-            ("upload", "update", "get", "version", "delete", "undelete", "look", "scrub"), (6, 4, 4, 2, 2, 2, 1, 0.3)
+            ("upload", "update", "get", "piece", "version", "delete", "undelete", "purge", "look", "scrub", "fsck"),
+            (6, 4, 3, 1, 2, 2, 2, 1, 1, 0.3, 0.2),
         )[0]
         if kind in ("upload", "update"):
             client.write(kind, name, client.content())
@@ -212,12 +244,16 @@ class Workload:
             client.read(name)
         elif kind == "version":
             client.read_version(name, rng.randint(1, 4))
+        elif kind == "piece":
+            client.read_piece(name)
         elif kind == "look":
             client.look()
+        elif kind == "fsck":
+            client.fsck(repair=rng.random() < 0.5, deep=rng.random() < 0.3)
         elif kind == "scrub":
             client.scrub()
         else:
-            (client.delete if kind == "delete" else client.undelete)(name)
+            getattr(client, kind)(name)
 
     def _storm(self, client: Client, seat: int) -> None:
         client.pause(1, 1_000)
