@@ -34,6 +34,7 @@ class Scan:
     cluster_id: str = ""
     epoch_max: int = 0
     """The highest epoch of a NameNode that any of them has heard of."""
+    node_ids: set[str] = field(default_factory=set)
     manifests: list[Manifest] = field(default_factory=list)
     """Each once, the newest checkpoint first."""
     chunks: dict[str, int] = field(default_factory=dict)
@@ -113,6 +114,7 @@ def _identify(directory: Path, result: Scan, clusters: dict[str, Path]) -> None:
         result.damaged.append(failure.message)
         return
     if who is not None and who.cluster_id:
+        result.node_ids.add(who.node_id)
         clusters.setdefault(who.cluster_id, directory)
         result.epoch_max = max(result.epoch_max, who.epoch)
 

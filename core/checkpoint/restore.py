@@ -67,12 +67,14 @@ class Restored:
     versions: int
     directories: tuple[str, ...]
     """Storage directories that were scanned."""
+    nodes_not_scanned: tuple[str, ...]
+    """Names of storage nodes that the catalog knows and whose directories were not among them."""
     not_whole: tuple[NotWhole, ...]
     """Newer checkpoints, and why they were not taken."""
     damaged: tuple[str, ...]
     """Sentences about identities and manifests that could not be read."""
     uncounted_chunks: int
-    """Found on the directories, and in no version that the catalog knows: some may be of versions that are lost."""
+    """Found on the directories, in no version or checkpoint that is known: some may be of versions that are lost."""
     uncounted_bytes: int
     not_found_chunks: int
     """In some version, and on none of the directories."""
@@ -216,12 +218,15 @@ def _adopt(
     with closing(Catalog.open(staging, manifest.cluster_id)) as catalog:
         # Checkpoints that it counts are older, and may have been dropped since.
         older = catalog.live(CHECKPOINT_NAME)
+        of_checkpoints = {key.id for each in found.manifests for key in each.chunks}
         if older is not None:
+            of_checkpoints.update(key.id for key in catalog.chunks_of(older))
             catalog.apply(edits.PurgeArtifact(older, manifest.time_ms))
         # What was garbage then may be part of a version that is lost: it is to be kept as long as what is unknown.
         catalog.apply(edits.ForgetGarbage(tuple(entry.chunk.id for entry in catalog.garbage())))
         catalog.apply(edits.StartEpoch(epoch))
-        restored = _told(found, catalog, manifest, not_whole, epoch, catalog_path)
+        uncounted = {key: size for key, size in found.chunks.items() if key not in of_checkpoints}
+        restored = _told(found, uncounted, catalog, manifest, not_whole, epoch, catalog_path)
     try:
         with closing(sqlite3.connect(staging / FILE_NAME)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")  # all of it in the one file that is renamed
@@ -236,12 +241,15 @@ def _adopt(
 
 
 def _told(
-    found: Scan, catalog: Catalog, manifest: Manifest, not_whole: tuple[NotWhole, ...], epoch: int, catalog_path: Path
+    found: Scan,
+    uncounted: dict[str, int],
+    catalog: Catalog,
+    manifest: Manifest,
+    not_whole: tuple[NotWhole, ...],
+    epoch: int,
+    catalog_path: Path,
 ) -> Restored:
-    uncounted = dict(found.chunks)
-    for each in found.manifests:
-        for key in each.chunks:
-            uncounted.pop(key.id, None)
+    """uncounted: the chunks found that no checkpoint has; what versions count is taken out here."""
     not_found: dict[str, int] = {}
     for need in catalog.needs():
         if need.chunk.id not in found.chunks:
@@ -260,6 +268,7 @@ def _told(
         artifacts=totals.artifacts,
         versions=totals.versions,
         directories=tuple(str(directory) for directory in found.directories),
+        nodes_not_scanned=tuple(node.name for node in catalog.nodes() if node.id not in found.node_ids),
         not_whole=not_whole,
         damaged=tuple(found.damaged),
         uncounted_chunks=len(uncounted),

@@ -27,12 +27,15 @@ from core.transfer.upload import Upload
 log = logging.getLogger("dame")
 
 CHUNK_SIZE_BYTES = 1 * MIB
-"""Small, so that what did not change between two checkpoints is not stored twice."""
+"""Keeps the memory small. What did not change is not stored twice, but of a large catalog nearly every MiB changes with
+a hundred edits: its keys are hashes, which lie anywhere."""
 WINDOW_CHUNKS = 2
 """In flight at once: all the memory that a checkpoint takes, twice."""
 
 COPY_NAME = "checkpoint.copy"
 """Of the copy, beside the catalog, while it is being stored."""
+LAST_COPY_NAME = "checkpoint.last"
+"""Of the copy that another process makes when it ends the cluster."""
 
 Pause = Callable[[], None]
 
@@ -40,13 +43,17 @@ Pause = Callable[[], None]
 class Checkpointer:
     """Driven by `step`, from time to time, for one NameNode whose catalog is in `directory`.
 
-    pause: called after each MiB that was copied or stored, to leave the machine to others.
+    pause: called after each MiB that was copied or stored, to leave the machine to others. copy_name: of a file that
+    nobody else writes.
     """
 
-    def __init__(self, gateway: Gateway, config: Config, directory: Path, pause: Pause) -> None:
+    def __init__(
+        self, gateway: Gateway, config: Config, directory: Path, pause: Pause, copy_name: str = COPY_NAME
+    ) -> None:
         self._gateway = gateway
         self._config = config
         self._directory = directory
+        self._copy_path = directory / copy_name
         self._pause = pause
         self._gap_ms = config.checkpoint_first_ms
         self._tried_ms = gateway.monotonic_ms() - config.checkpoint_interval_ms
@@ -85,13 +92,12 @@ class Checkpointer:
     def save(self) -> Manifest:
         """Raises what stands in its way, as a DameError; the checkpoints there are stay as they are then."""
         time_ms = self._gateway.wall_ms()
-        path = self._directory / COPY_NAME
         try:
-            copy = copy_catalog(self._directory, path, self._config.disk_reserve_bytes, self._pause)
+            copy = copy_catalog(self._directory, self._copy_path, self._config.disk_reserve_bytes, self._pause)
             manifest, version = self._store(copy, time_ms)
         finally:
             with suppress(OSError):  # replaced by the next one
-                path.unlink(missing_ok=True)
+                self._copy_path.unlink(missing_ok=True)
         self._manifest, self._holders = manifest, set()
         self._spread()
         self._check_holders()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from core.checkpoint.save import Checkpointer
-from core.cluster.remote import RayGateway
+from core.checkpoint.save import LAST_COPY_NAME, Checkpointer
+from core.cluster.remote import LOST, RayGateway, ask_namenode
+from core.cluster.threads import within
 from core.config import Config
 from core.errors import DameError
 
@@ -17,6 +19,8 @@ LOOK_MS = 1_000
 """How often it looks whether a checkpoint is due."""
 PAUSE_MS = 20
 """After each MiB, which makes a checkpoint's pace 50 MiB/s at most."""
+LAST_TIMEOUT_MS = 3_000
+"""What the end of a cluster may be held up by a last checkpoint; it takes about a tenth of it."""
 
 
 class OwnSession:
@@ -44,3 +48,20 @@ def keep_checkpoints(directory: Path, config: Config) -> None:
             checkpointer.step()
         except DameError as error:
             log.warning("no checkpoint now: %s", error)
+        except Exception as error:  # whatever it is, it is no reason to end the NameNode's process
+            log.exception("making a checkpoint failed inside")
+            with suppress(DameError):
+                gateway.namenode.checkpoint_failed(f"it failed inside ({error!r}). Please report it.")
+
+
+def last_checkpoint(directory: Path, config: Config) -> None:
+    """One for a cluster that is about to end, if its catalog changed since the last one. Takes seconds at most, and
+    what goes wrong is only written down: the next start makes one anyway."""
+    try:
+        status = ask_namenode("status", timeout_ms=LAST_TIMEOUT_MS)
+        if status.checkpoint_edits_behind != 0 and status.nodes["up"] and not status.safe_mode:
+            gateway = RayGateway(OwnSession(), config)
+            last = Checkpointer(gateway, config, directory, pause=lambda: None, copy_name=LAST_COPY_NAME)
+            within(LAST_TIMEOUT_MS / 1000, last.save)
+    except (DameError, *LOST) as error:
+        log.info("no last checkpoint: %s", error)

@@ -22,6 +22,7 @@ from ray.exceptions import RayError
 import core
 from core.cluster import remote
 from core.cluster.actors import NAMENODE
+from core.cluster.checkpointer import last_checkpoint
 from core.cluster.supervisor import STORAGE_SLOT
 from core.cluster.threads import LastingThread, within
 from core.config import MIB, Config
@@ -128,6 +129,7 @@ class EmbeddedSession:
     def close(self) -> None:
         try:
             if self._lock is not None:
+                last_checkpoint(self._directory / "namenode", self._config)
                 (self._directory / "run" / "session.json").unlink(missing_ok=True)
             leave_ray()
         finally:

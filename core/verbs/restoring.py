@@ -29,6 +29,7 @@ def restored_text(restored: Restored, config: Config) -> str:
         ),
         *_uncounted(restored, config),
         *_not_found(restored),
+        *_not_scanned(restored),
         *(f"- {sentence}" for sentence in restored.damaged),
         f"Scanned: {', '.join(restored.directories)}.",
     ]
@@ -54,6 +55,12 @@ def _not_found(restored: Restored) -> list[str]:
     more = len(restored.not_found_artifacts) - NAMES_SHOWN
     of = f", of {names}{f' and {more} more' if more > 0 else ''}" if names else ""
     return [f"- In versions, but on none of the directories scanned: {amount}{of}. Other storage nodes may have them."]
+
+
+def _not_scanned(restored: Restored) -> list[str]:
+    if not restored.nodes_not_scanned:
+        return []
+    return [f"- Not scanned: {', '.join(restored.nodes_not_scanned)}. A newer checkpoint may be there."]
 
 
 def _moment(time_ms: int) -> str:

@@ -289,3 +289,11 @@ async def test_a_paused_view_is_not_called_live(store: FakeStore) -> None:
         assert d.app.state.link(d.app.clock()) is Link.PAUSED
         store.break_connection()
         await d.until_shown("STALE")
+
+
+async def test_the_cluster_panel_says_how_old_the_checkpoint_is(store: FakeStore) -> None:
+    async with dashboard(store, (140, 60)) as d:
+        await d.press("3")
+        await d.until_shown("checkpoint 12s ago, 3 edits since")
+        store.checkpoint_age_ms = None
+        await d.until_shown("checkpoint none yet")

@@ -265,6 +265,8 @@ async def test_scrub_and_help_by_line(store: FakeStore) -> None:
         await d.until(lambda: d.screen == "HelpScreen")
         await d.until_shown("upload NAME (TEXT | --file PATH)")
         await d.press("escape")
+        await d.command("restore-catalog --storage /mnt/one")
+        await d.until_shown("run it in a shell: dame restore-catalog")
         await d.command("up")
         assert "shell" in d.notice
 

@@ -27,6 +27,7 @@ RESTORED = Restored(
     artifacts=2,
     versions=1,
     directories=("/data/storage/slot-0", "/data/storage/slot-1"),
+    nodes_not_scanned=("sn-03",),
     not_whole=(
         NotWhole(3, 1_300, 1_700_000_100_000, "1 of its 2 chunks are on none of these directories, or damaged"),
     ),
@@ -67,6 +68,7 @@ def test_the_sentences_say_what_may_be_missing() -> None:
         "kept for 24 hours",
         "on none of the directories scanned: 2 chunks (10 B), of 'name-0', 'name-1'",
         "'name-9' and 2 more. Other storage nodes may have them.",
+        "Not scanned: sn-03. A newer checkpoint may be there.",
         "identity.json can't be understood",
         "Scanned: /data/storage/slot-0, /data/storage/slot-1.",
     ):
@@ -96,7 +98,8 @@ def test_storage_directories_named_one_by_one(
     options = [word for slot in ("slot-0", "slot-1") for word in ("--storage", str(lost / "storage" / slot))]
     assert main(["restore-catalog", *options]) == 0
     assert (tmp_path / "head" / "catalog.sqlite").exists()
-    assert capfd.readouterr().out.count("slot-") == 2
+    told = capfd.readouterr().out
+    assert told.count("slot-") == 2 and "Not scanned: sn-03, sn-04." in told
 
 
 def test_nothing_to_restore_from(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
