@@ -46,6 +46,8 @@ QUICK = frozenset({"status", "nodes", "node", "artifacts", "events", "abandon"})
 """Questions of a screen that asks again each second, where no answer soon is better than an old one late; and what need
 not be said at all."""
 QUICK_RETRY_MS = 5_000
+LONG = frozenset({"commit", "fsck"})
+"""What may take the NameNode many seconds, on a large version or a large catalog."""
 
 _handles: dict[str, Any] = {}
 """Actors by name. A handle stays good when Ray restarts the actor; one that is dead for good is dropped."""
@@ -270,4 +272,4 @@ class NameNodeProxy:
     def _timeout_ms(self, method: str) -> int:
         if method in QUICK:
             return min(QUICK_RETRY_MS, self._config.call_timeout_ms)
-        return self._config.call_timeout_ms * (6 if method == "commit" else 1)
+        return self._config.call_timeout_ms * (6 if method in LONG else 1)

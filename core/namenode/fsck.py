@@ -25,7 +25,7 @@ TABLES, CHUNKS = "tables", "chunks"
 """The parts of a check, as a cursor names them: `tables:2`, `chunks:<64 hex>`."""
 _PLACE = re.compile("([0-9a-f]{64})?")
 COUNT_MAX = 20_000
-"""Chunks in one page at most: about a tenth of a second."""
+"""Chunks in one page at most: about a second."""
 LISTED_MAX = 200
 """Findings of one kind that a page lists; all are counted."""
 ARTIFACTS_MAX = 5
