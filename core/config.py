@@ -106,6 +106,10 @@ class Config:
     again and again is a request or a state that ends it each time."""
     crash_window_ms: int = 10 * MINUTE_MS
     """How long crashes are held against it: long enough for a client to retry, short enough to try again by itself."""
+    operations_max: int = 200_000
+    """Results remembered at most, the newest: minutes of the busiest cluster, and clients repeat within half of one."""
+    leases_max: int = 10_000
+    """Uploads under way at most; more are asked to wait."""
     events_max: int = 2_000
     """Events the NameNode keeps in memory."""
 
@@ -176,6 +180,8 @@ class Config:
             ("checkpoint_first_ms", 0 < self.checkpoint_first_ms <= self.checkpoint_interval_ms),
             ("checkpoint_edits", self.checkpoint_edits >= 1),
             ("catalog_ballast_bytes", self.catalog_ballast_bytes >= 0),
+            ("operations_max", self.operations_max >= 1),
+            ("leases_max", self.leases_max >= 1),
             ("crashes_max", self.crashes_max >= 1),
             ("straggler_ms", self.straggler_ms < self.store_timeout_ms),
             ("scrub_period_ms", self.down_after_ms < self.scrub_period_ms),

@@ -85,7 +85,8 @@ class ClusterUnreachable(Unavailable):
 
 
 class NotReady(Unavailable):
-    """The NameNode has just started and still lacks reports of storage nodes. Retried by the client by itself."""
+    """The NameNode has just started and still lacks reports of storage nodes, or is busy. Retried by the client by
+    itself."""
 
 
 class NotEnoughNodes(Unavailable):

@@ -514,6 +514,8 @@ class Located:
 
     version: Version
     chunks: tuple[LocatedChunk, ...]
+    artifact: int
+    """The artifact's number, which no other ever has: with it, the next window is found after a delete, too."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from core.model import (
     ClusterStatus,
     Event,
     FsckReport,
+    Located,
     Mode,
     NodeDetail,
     NodeInfo,
@@ -151,7 +152,9 @@ class ArtifactStore:
         started = {0: first}
         return open_reader(
             found,
-            lambda index: started.pop(index, None) or self._download(name, found.version, first=index, expected=found),
+            lambda index: (
+                started.pop(index, None) or self._download(name, found.version, first=index, expected=first.first)
+            ),
         )
 
     def download(
@@ -205,7 +208,7 @@ class ArtifactStore:
         *,
         first: int = 0,
         cancel: threading.Event | None = None,
-        expected: Version | None = None,
+        expected: Located | None = None,
     ) -> Download:
         return Download(self._gateway, self._config, name, version, first, cancel, expected)
 

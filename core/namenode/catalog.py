@@ -265,9 +265,14 @@ class Catalog:
         )
         return [TrashedArtifact(*row) for row in rows]
 
-    def remembers_before(self, time_ms: int) -> bool:
-        """Whether there are operations older than this to forget."""
-        return self._value("SELECT 1 FROM operations WHERE time_ms < ? LIMIT 1", (time_ms,)) is not None
+    def operations_to_forget(self, before_ms: int, count_max: int) -> int | None:
+        """The time before which operations are to be forgotten so that none is older than `before_ms`, and no more
+        than `count_max` are left; None if that is so."""
+        beyond = self._value("SELECT time_ms FROM operations ORDER BY time_ms DESC LIMIT 1 OFFSET ?", (count_max,))
+        if beyond is not None:
+            before_ms = max(before_ms, beyond + 1)
+        some = self._value("SELECT 1 FROM operations WHERE time_ms < ? LIMIT 1", (before_ms,))
+        return None if some is None else before_ms
 
     def free_number(self) -> int:
         """A number that no artifact has, or ever had: a reading of one that is gone must never get another."""
@@ -279,14 +284,15 @@ class Catalog:
         query = "SELECT oldest, newest, keep_versions FROM artifacts WHERE artifact = ?"
         return Kept(*self._connection.execute(query, (artifact,)).fetchone())
 
-    def prunable(self) -> tuple[int, Kept] | None:
-        """The number of an artifact with more versions than it is to keep."""
+    def prunable(self, count_max: int) -> list[tuple[int, Kept]]:
+        """Numbers of artifacts with more versions than they are to keep."""
         # The condition in the very words of the index; without it all artifacts would be looked at, each time.
-        row = self._connection.execute(
+        rows = self._connection.execute(
             "SELECT artifact, oldest, newest, keep_versions FROM artifacts INDEXED BY prunable"
-            " WHERE keep_versions > 0 AND keep_versions <= newest - oldest LIMIT 1"
-        ).fetchone()
-        return None if row is None else (row[0], Kept(*row[1:]))
+            " WHERE keep_versions > 0 AND keep_versions <= newest - oldest LIMIT ?",
+            (count_max,),
+        )
+        return [(row[0], Kept(*row[1:])) for row in rows]
 
     def newest(self, artifact: int) -> Version:
         return self._versions("a.artifact = ? AND v.version = a.newest", (artifact,))[0]

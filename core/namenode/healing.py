@@ -19,6 +19,8 @@ RETRIED_MAX = 1_000
 """How many of them at a time: a cluster that is too small for all its chunks must not spend its time on trying."""
 TRIED_MAX = 1_000
 """Chunks looked at in one pass, so that no call to the NameNode waits long."""
+AVOIDED_MAX = 100_000
+"""Failed copies that are remembered; with more, the oldest are tried again early."""
 BUSY_MAX = 64
 """Chunks in one pass for which every possible target is busy."""
 PASS_MS = 100
@@ -91,6 +93,8 @@ class Healer:
         if (chunk_id, node_id) in self._copies:
             self._avoided.pop((chunk_id, node_id), None)
             self._avoided[chunk_id, node_id] = now_ms + self._config.copy_timeout_ms
+            if len(self._avoided) > AVOIDED_MAX:
+                del self._avoided[next(iter(self._avoided))]
             self._end(chunk_id, node_id)
 
     def node_lost(self, node_id: str) -> None:

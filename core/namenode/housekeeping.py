@@ -12,6 +12,8 @@ GARBAGE_BATCH = 5_000
 """Chunks of garbage that one edit notes or forgets."""
 LEASES_IDLE_MS = 30_000
 """Without an open lease for this long, the catalog is told that none is left."""
+PRUNABLE_LOOKED_AT = 100
+"""Artifacts with too many versions that are looked at for one that nobody is reading."""
 HOUSEKEEPING_MS = 10_000
 """The catalog is looked through this often, and again at the next call while there is something to do."""
 
@@ -73,13 +75,13 @@ class Housekeeping:
         return True
 
     def _prune(self) -> bool:
-        """Remove the oldest version of an artifact that has more than it is to keep."""
-        catalog = self._state.catalog
-        found = catalog.prunable()
-        if found is None:
-            return False
-        self._prune_oldest(*found)
-        return True
+        """Remove the oldest version of an artifact that has more than it is to keep, unless somebody is reading it."""
+        state = self._state
+        for artifact, kept in state.catalog.prunable(PRUNABLE_LOOKED_AT):
+            if not state.readings.under_way(artifact, kept.oldest, state.now_ms):
+                self._prune_oldest(artifact, kept)
+                return True
+        return False
 
     def _prune_oldest(self, artifact: int, kept: Kept) -> None:
         catalog = self._state.catalog
@@ -108,9 +110,10 @@ class Housekeeping:
             leases.promised_until_ms = 0
 
     def _forget_operations(self) -> None:
-        catalog = self._state.catalog
-        before_ms = self._state.now_ms - self._state.config.operation_memory_ms
-        if catalog.remembers_before(before_ms):
+        catalog, config = self._state.catalog, self._state.config
+        oldest_ms = self._state.now_ms - config.operation_memory_ms
+        before_ms = catalog.operations_to_forget(oldest_ms, config.operations_max)
+        if before_ms is not None:
             catalog.apply(edits.ForgetOperations(before_ms))
 
 

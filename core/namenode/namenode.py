@@ -52,6 +52,7 @@ from core.namenode.healing import Healer
 from core.namenode.leases import Leases
 from core.namenode.lookup import node_meant
 from core.namenode.membership import Membership
+from core.namenode.readings import Readings
 from core.namenode.reads import Reads
 from core.namenode.rebalancing import Rebalancer
 from core.namenode.redundancy import Redundancy
@@ -97,6 +98,7 @@ class NameNode:
             deleter=Deleter(members, redundancy, config, rebalancer.leaving),
             leases=Leases(config.lease_ms, catalog.leases_until_ms),
             events=EventLog(epoch, config.events_max),
+            readings=Readings(),
         )
         self._ahead_ms = 0
         """How far the clock has stepped back since the start: silence must be noticed all the same."""
@@ -197,9 +199,11 @@ class NameNode:
 
     # --- Reading ------------------------------------------------------------------------------------------------
 
-    def locate(self, now_ms: int, name: str, version: int | None, first: int, count: int) -> Located:
+    def locate(
+        self, now_ms: int, name: str, version: int | None, first: int, count: int, artifact: int | None = None
+    ) -> Located:
         self.tick(now_ms)
-        return self._reads.locate(name, version, first, count)
+        return self._reads.locate(name, version, first, count, artifact)
 
     def artifacts(self, now_ms: int, pattern: str) -> list[Artifact]:
         self.tick(now_ms)

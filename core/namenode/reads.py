@@ -53,9 +53,11 @@ class Reads:
 
     # --- One artifact -------------------------------------------------------------------------------------------
 
-    def locate(self, name: str, version: int | None, first: int, count: int) -> Located:
+    def locate(self, name: str, version: int | None, first: int, count: int, artifact: int | None = None) -> Located:
+        """artifact: the number that an earlier window came with; it is found under it while it is in the trash, too."""
         state = self._state
-        artifact, found = version_of(state, name, version)
+        artifact, found = self._version_read(name, version, artifact)
+        state.readings.asked(artifact, found.version, first + count < found.chunks, state.now_ms)
         keys = state.catalog.chunk_list(artifact, found.version, first, count)
         replicas = [self._replicas(key.id) for key in keys]
         if not all(replicas):
@@ -64,7 +66,14 @@ class Reads:
             LocatedChunk(first + offset, key, refs)
             for offset, (key, refs) in enumerate(zip(keys, replicas, strict=True))
         )
-        return Located(found, tuple(chunks))
+        return Located(found, tuple(chunks), artifact)
+
+    def _version_read(self, name: str, version: int | None, artifact: int | None) -> tuple[int, Version]:
+        if artifact is not None and version is not None:
+            found = self._state.catalog.version(artifact, version)
+            if found is not None:
+                return artifact, found
+        return version_of(self._state, name, version)
 
     def _replicas(self, chunk_id: str) -> tuple[NodeRef, ...]:
         """Where to read a chunk: the healthiest nodes first, equal ones in random order to spread the load."""

@@ -33,6 +33,8 @@ from core.namenode.words import quoted
 
 REPORT_WAIT_MS = 10_000
 """A full report that was asked for and has not come is asked for again after this long."""
+CHANGES_MAX = 1_000_000
+"""Changes told by one node's heartbeats while its full report is on its way."""
 REFUSED_MAX = 1_000
 """Refused directories that are remembered, so that each is told of once."""
 
@@ -198,13 +200,21 @@ class Reports:
     def _received(self, member: Member, key: ChunkKey) -> None:
         self._state.redundancy.report(member.id, key)
         self._state.healer.received(key.id, member.id)
-        if not member.session.verified:
-            member.session.changes[key.id] = key
+        self._note_change(member, key.id, key)
 
     def _removed(self, member: Member, chunk_id: str) -> None:
         self._state.redundancy.remove(member.id, chunk_id)
-        if not member.session.verified:
-            member.session.changes[chunk_id] = None
+        self._note_change(member, chunk_id, None)
+
+    def _note_change(self, member: Member, chunk_id: str, key: ChunkKey | None) -> None:
+        """Keep what a heartbeat told, for the report that is on its way; give up a report that takes too long."""
+        session = member.session
+        if session.verified:
+            return
+        session.changes[chunk_id] = key
+        if len(session.changes) > CHANGES_MAX:
+            # The next report may be older than what is dropped: then its digest differs, and another is asked for.
+            session.report, session.pages, session.changes = session.pages_report, {}, {}
 
     def _tell_of_corruption(self, member: Member, chunk_id: str) -> None:
         state = self._state
@@ -250,6 +260,8 @@ class Reports:
             return
         if report.report > session.pages_report:
             session.pages_report, session.pages = report.report, {}
+        if not 0 <= report.page < report.pages:
+            return
         session.pages[report.page] = report.chunks
         session.asked_ms = self._state.now_ms
         if len(session.pages) == report.pages:

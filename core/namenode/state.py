@@ -13,6 +13,7 @@ from core.namenode.events import EventLog
 from core.namenode.healing import Healer
 from core.namenode.leases import Leases
 from core.namenode.membership import Member, Membership
+from core.namenode.readings import Readings
 from core.namenode.rebalancing import Rebalancer
 from core.namenode.redundancy import Redundancy
 
@@ -38,6 +39,7 @@ class State:
     deleter: Deleter
     leases: Leases
     events: EventLog
+    readings: Readings
 
     def check_writable(self) -> None:
         """Raises ReadOnly before an upload moves its first byte, if its version could not be published."""

@@ -59,6 +59,7 @@ class Uploads:
         upload = self._state.leases.get(request.id)
         if upload is None:
             lease = admit(self._state, request)
+            self._check_count()
             self._promise()
             upload = self._state.leases.open(lease)
         return upload.lease
@@ -76,6 +77,7 @@ class Uploads:
                     f" {seconds(state.config.lease_ms)} or has ended; start it again.",
                     name=lease.name,
                 )
+            self._check_count()
             self._promise()
             upload = state.leases.open(lease)
         # Also when it is known by a `begin` that came again, late: what was stored before was not watched by this one.
@@ -83,6 +85,13 @@ class Uploads:
         self._promise()
         state.leases.renew(lease.id, state.now_ms)
         return upload
+
+    def _check_count(self) -> None:
+        state = self._state
+        if len(state.leases) >= state.config.leases_max:
+            raise NotReady(
+                f"{len(state.leases)} uploads are under way, which is the most; try again when one has ended."
+            )
 
     def _promise(self) -> None:
         """Before a lease is given or renewed: a NameNode that starts after this one must know of it."""

@@ -12,7 +12,7 @@ from blake3 import blake3
 from core.config import Config
 from core.errors import Cancelled, ContentLost, StorageNodeError
 from core.gateway import Call, Gateway
-from core.model import LocatedChunk, NodeRef, Version
+from core.model import Located, LocatedChunk, NodeRef, Version
 from core.transfer.upload import POLL_MS
 
 LOCATE_PAGE_CHUNKS = 512
@@ -44,7 +44,7 @@ class Download:
         version: int | None,
         first: int = 0,
         cancel: threading.Event | None = None,
-        expected: Version | None = None,
+        expected: Located | None = None,
     ) -> None:
         """Looks the version up.
 
@@ -54,10 +54,12 @@ class Download:
         self._gateway = gateway
         self._config = config
         self._cancel = cancel or threading.Event()
-        page = gateway.namenode.locate(name, version, first, LOCATE_PAGE_CHUNKS)
+        known = None if expected is None else expected.artifact
+        self.first = page = gateway.namenode.locate(name, version, first, LOCATE_PAGE_CHUNKS, known)
+        """The first window, by which a later look-up of the same reading knows what is meant."""
         self.version: Version = page.version
         if expected is not None:
-            self._check_same(expected)
+            self._check_same(expected.version)
         self._located = deque(page.chunks)
         self._next_index = first + len(page.chunks)
         self._reads: deque[ChunkRead] = deque()
@@ -98,7 +100,7 @@ class Download:
         return True
 
     def _locate(self, first: int, count: int) -> tuple[LocatedChunk, ...]:
-        page = self._gateway.namenode.locate(self.version.name, self.version.version, first, count)
+        page = self._gateway.namenode.locate(self.version.name, self.version.version, first, count, self.first.artifact)
         self._check_same(page.version)
         return page.chunks
 

@@ -52,6 +52,8 @@ def test_a_variable_changes_its_setting_and_no_other() -> None:
         {"lease_ms": 20_000},
         {"catalog_ballast_bytes": -1},
         {"crashes_max": 0},
+        {"operations_max": 0},
+        {"leases_max": 0},
         {"straggler_ms": 20_000},
         {"transfer_window_chunks": 0},
         {"transfer_window_chunks": 65},

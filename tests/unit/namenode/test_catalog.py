@@ -162,9 +162,11 @@ def test_a_repeated_operation_answers_the_same_and_applies_nothing(catalog: Cata
 def test_operations_are_forgotten_by_age(catalog: Catalog) -> None:
     catalog.apply(publish("op-1", 1, "a", 1, chunks(b"one")))
     catalog.apply(publish("op-2", 1, "a", 2, chunks(b"two")))
-    assert catalog.remembers_before(1002)
+    assert catalog.operations_to_forget(0, 2) is None
+    assert catalog.operations_to_forget(0, 1) == 1002, "the newest one is left"
+    assert catalog.operations_to_forget(1002, 9) == 1002
     catalog.apply(edits.ForgetOperations(1002))
-    assert not catalog.remembers_before(1002)
+    assert catalog.operations_to_forget(1002, 9) is None
     assert catalog.result_of("op-1") is None
     assert catalog.result_of("op-2") is not None
 
@@ -190,12 +192,12 @@ def test_old_versions_are_pruned_and_their_chunks_counted_down(catalog: Catalog)
     shared, first, second, third = chunks(b"shared", b"first", b"second", b"third")
     catalog.apply(publish("op-1", 1, "a", 1, (shared, first), replication=5))
     catalog.apply(publish("op-2", 1, "a", 2, (shared, second)))
-    assert catalog.prunable() is None
+    assert catalog.prunable(9) == []
     catalog.apply(publish("op-3", 1, "a", 3, (shared, third), keep_versions=2))
-    assert catalog.prunable() == (1, Kept(1, 3, 2))
+    assert catalog.prunable(9) == [(1, Kept(1, 3, 2))]
     catalog.apply(edits.PruneVersions(1, 2, 5000))
     catalog.check()
-    assert catalog.prunable() is None
+    assert catalog.prunable(9) == []
     assert [version.version for version in catalog.history(1)] == [3, 2]
     assert wanted(catalog) == {shared.id: 3, second.id: 3, third.id: 3}
     assert catalog.version(1, 1) is None

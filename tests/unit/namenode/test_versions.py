@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import VersionNotFound
+from core.namenode import readings
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import Driver
 
@@ -93,3 +94,49 @@ def test_many_old_versions_go_one_in_each_call(driver: Driver) -> None:
     assert before - len(versions(driver)) <= 2
     driver.run(30_000)
     assert versions(driver) == [31]
+
+
+# --- Readings under way ----------------------------------------------------------------------------------------------
+
+
+def test_a_reading_goes_on_after_a_delete(driver: Driver) -> None:
+    driver.put("a", b"one two!")
+    page = driver.namenode.locate(driver.now_ms, "a", None, 0, 1)
+    driver.namenode.delete(driver.now_ms, "delete", "a")
+    driver.put("a", b"another one")
+    rest = driver.namenode.locate(driver.now_ms, "a", 1, 1, 1, page.artifact)
+    assert (rest.version, rest.chunks[0].index) == (page.version, 1)
+    assert driver.namenode.locate(driver.now_ms, "a", 1, 1, 1).version != page.version
+
+
+def test_a_version_that_is_being_read_is_not_pruned(driver: Driver) -> None:
+    driver.put("a", b"one two!", keep_versions=1)
+    driver.put("b", b"other", keep_versions=1)
+    driver.namenode.locate(driver.now_ms, "a", None, 0, 1)
+    driver.put("a", b"new", "update")
+    driver.put("b", b"new", "update")
+    driver.run(60_000)
+    assert (versions(driver), versions(driver, "b")) == ([2, 1], [2])
+    driver.namenode.locate(driver.now_ms, "a", 1, 1, 1)
+    driver.run(12_000)
+    assert versions(driver) == [2], "that was its last chunk"
+
+
+def test_a_reading_that_was_given_up_holds_nothing_for_long(driver: Driver) -> None:
+    driver.put("a", b"one two!", keep_versions=1)
+    driver.namenode.locate(driver.now_ms, "a", None, 0, 1)
+    driver.put("a", b"new", "update")
+    driver.run(590_000, step_ms=2_000)
+    assert versions(driver) == [2, 1]
+    driver.run(30_000)
+    assert versions(driver) == [2]
+
+
+def test_readings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readings, "READINGS_MAX", 10)
+    known = readings.Readings()
+    for number in range(100):
+        known.asked(number, 1, True, number)
+    assert len(known) == 10
+    assert known.under_way(99, 1, 100)
+    assert not known.under_way(89, 1, 100)

@@ -139,14 +139,27 @@ def test_a_reader_keeps_its_version_while_others_update(store: ArtifactStore) ->
         assert first + stream.read() == CONTENT
 
 
-def test_a_reading_never_mixes_an_artifact_with_another_of_its_name(store: ArtifactStore) -> None:
-    new = b"NEWNEWNE" * 700
-    store.upload("a", bytes(range(200)) * 28)
+def test_a_reading_never_mixes_an_artifact_with_another_of_its_name(cluster: Cluster) -> None:
+    store, old, new = cluster.store, bytes(range(200)) * 28, b"NEWNEWNE" * 700
+    store.upload("a", old)
     with store.open("a") as stream:
         stream.read(100)
         store.delete("a")
         store.upload("a", new)
         stream.seek(4000)
+        assert stream.read(100) == old[4000:4100], "what it began with is in the trash"
+        store.purge("a")
+        cluster.advance(2_000)
+        stream.seek(5000)
         with pytest.raises(ContentLost, match="made anew while it was being read"):
-            stream.read(100)
+            stream.read(400)
     assert store.get("a") == new
+
+
+def test_a_download_of_what_is_deleted_meanwhile_ends_well(cluster: Cluster) -> None:
+    content = bytes(range(200)) * 60
+    cluster.store.upload("a", content)
+    pieces = iter(cluster.store._download("a", None))
+    first = bytes(next(pieces))
+    cluster.store.delete("a")
+    assert first + b"".join(bytes(piece) for piece in pieces) == content
