@@ -8,12 +8,10 @@ from __future__ import annotations
 from core.checkpoint.manifest import Manifest
 from core.model import CHECKPOINT_NAME
 from core.namenode import edits
+from core.namenode.catalog import Checkpoint
 from core.namenode.housekeeping import counted_down
 from core.namenode.state import State
 from core.namenode.words import counted
-
-VERSIONS_KEPT = 2
-"""The newest checkpoint, and the one before in case that one can't be read."""
 
 
 class Checkpoints:
@@ -32,8 +30,7 @@ class Checkpoints:
         artifact = state.catalog.live(CHECKPOINT_NAME)
         if manifest.epoch != state.epoch or artifact is None or (before and before.edits > manifest.edits):
             return
-        kept = state.catalog.kept(artifact)
-        oldest = max(kept.oldest, min(version, kept.newest) - VERSIONS_KEPT + 1)
+        oldest = self._oldest_to_keep(artifact, version)
         dropped = state.catalog.chunks_of(artifact, oldest)
         state.catalog.apply(
             edits.NoteCheckpoint(artifact, oldest, manifest.edits, taken_ms=manifest.time_ms, time_ms=state.now_ms)
@@ -51,10 +48,32 @@ class Checkpoints:
             self._state.events.record(self._state.now_ms, "warning", text)
         self._failure_told = True
 
+    def _newest(self) -> Checkpoint | None:
+        """None if it could not be restored: a chunk of it is lost, or it is of the time before a restore."""
+        state = self._state
+        artifact = state.catalog.live(CHECKPOINT_NAME)
+        if artifact is None:
+            return None
+        newest = state.catalog.newest(artifact).version
+        return None if self._is_lost(artifact, newest) else state.catalog.checkpoint
+
+    def _oldest_to_keep(self, artifact: int, version: int) -> int:
+        """The checkpoint before is kept, in case that this one can't be read; but not one that is of no use."""
+        kept = self._state.catalog.kept(artifact)
+        newest = max(kept.oldest, min(version, kept.newest))
+        return newest if newest == kept.oldest or self._is_lost(artifact, newest - 1) else newest - 1
+
+    def _is_lost(self, artifact: int, version: int) -> bool:
+        redundancy = self._state.redundancy
+        if self._state.safe_mode or not redundancy.counts["lost"]:
+            return False
+        keys = self._state.catalog.chunk_list(artifact, version)
+        return any(redundancy.unhealthy.get(key.id) == "lost" for key in keys)
+
     def age_ms(self) -> int | None:
-        newest = self._state.catalog.checkpoint
+        newest = self._newest()
         return None if newest is None else max(0, self._state.now_ms - newest.time_ms)
 
     def edits_behind(self) -> int | None:
-        newest = self._state.catalog.checkpoint
+        newest = self._newest()
         return None if newest is None else self._state.catalog.edits - newest.edits

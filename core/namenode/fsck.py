@@ -13,7 +13,7 @@ from dataclasses import replace
 from heapq import nsmallest
 
 from core.errors import InvalidRequest, NotReady
-from core.model import ChunkFinding, ChunkProblem, FsckPage, FsckStarted
+from core.model import CHECKPOINT_NAME, ChunkFinding, ChunkProblem, FsckPage, FsckStarted
 from core.namenode.catalog import Need
 from core.namenode.catalogcheck import LAST_ID, artifact_faults, chunk_faults, garbage_faults, table_faults
 from core.namenode.redundancy import Chunk, health_of
@@ -133,7 +133,8 @@ class Fsck:
 
     def _with_artifacts(self, finding: ChunkFinding) -> ChunkFinding:
         names, total = self._state.catalog.artifacts_with(finding.chunk, ARTIFACTS_MAX)
-        return replace(finding, artifacts=names, artifacts_total=total)
+        shown = tuple("(the catalog's checkpoint)" if name == CHECKPOINT_NAME else name for name in names)
+        return replace(finding, artifacts=shown, artifacts_total=total)
 
     # --- Repair -------------------------------------------------------------------------------------------------
 

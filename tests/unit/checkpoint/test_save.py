@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from core.checkpoint import manifest as manifests
+from core.checkpoint.find import scan
 from core.checkpoint.save import COPY_NAME, Checkpointer
 from core.errors import ArtifactExists, ArtifactNotFound, DiskFull, InvalidRequest
 from core.gateway import Call, NameNodeCalls
@@ -134,6 +135,30 @@ def test_a_node_that_was_away_gets_the_manifest_when_it_is_back(cluster: Cluster
     cluster.advance(2_000)
     checkpointer.step()
     assert [len(manifests.files(slot)) for slot in slots(cluster)] == [1, 1, 1, 1]
+
+
+def test_word_of_two_at_once_may_come_in_any_order(cluster: Cluster, checkpointer: Checkpointer) -> None:
+    """The NameNode's own and the one at a cluster's end may be of the same edits."""
+    made = [checkpointer.save() for _ in range(4)]
+    cluster.namenode.checkpoint_stored(cluster.now_ms, made[0], 1, 4)
+    cluster.namenode.check_invariants()
+    assert cluster.store.status().checkpoint_edits_behind == 0
+
+
+def test_one_that_is_lost_is_none_and_is_made_again(cluster: Cluster, checkpointer: Checkpointer) -> None:
+    checkpointer.step()
+    cluster.advance(2_000)
+    (manifest,) = scan(slots(cluster)).manifests
+    for endpoint in list(cluster.nodes):
+        (cluster.directory / endpoint / "chunks" / manifest.chunks[0].id[:2] / manifest.chunks[0].id).unlink(True)
+        cluster.restart_node(endpoint)
+    cluster.advance(CONFIG.checkpoint_interval_ms)
+    status = cluster.store.status()
+    assert (status.missing, status.checkpoint_age_ms, status.checkpoint_edits_behind) == (1, None, None)
+    checkpointer.step()
+    cluster.advance(2_000)
+    status = cluster.store.status()
+    assert (status.missing, status.checkpoint_edits_behind) == (0, 0)
 
 
 def test_a_failure_is_told_once_and_tried_again(cluster: Cluster, checkpointer: Checkpointer) -> None:
