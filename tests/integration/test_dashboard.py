@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +23,11 @@ from tests.integration.processes import ROOT, eventually, fetch, processes_using
 pytestmark = pytest.mark.ray
 
 ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[P_^][^\x1b]*\x1b\\|[@-Z\\-_=>])")
+
+
+def without_size(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment that says nothing of the terminal's size; some test runners set one."""
+    return {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
 
 
 class Terminal:
@@ -39,7 +44,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            env={**os.environ, "TERM": "xterm-256color", "TEXTUAL_ANIMATIONS": "none"},
+            env={**without_size(os.environ), "TERM": "xterm-256color", "TEXTUAL_ANIMATIONS": "none"},
         )
         os.close(theirs)
 
