@@ -7,10 +7,12 @@ and its arrival.
 
 from __future__ import annotations
 
+import shutil
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from blake3 import blake3
 
@@ -18,6 +20,7 @@ from core.errors import ArtifactExists, ArtifactNotFound, DameError, VersionNotF
 from core.model import CHECKPOINT_NAME, Artifact, Version
 from core.namenode import edits
 from core.namenode.catalog import Catalog
+from core.namenode.writing import _counts
 from tests.simulation.trace import Trace
 
 
@@ -42,8 +45,14 @@ class ArtifactModel:
 
 class Oracle:
     def __init__(self, directory: Path, trace: Trace) -> None:
-        self.replay = Catalog.open(directory, "the replayed copy")
+        self._directory = directory
+        self.replay = Catalog.open(directory / "replay", "the replayed copy")
         """The same edits, applied to another catalog."""
+        self.edits: list[edits.Edit] = []
+        self.checkpointed = 0
+        """How many edits the newest checkpoint holds that the NameNode was told of."""
+        self.removed: set[str] = set()
+        """Chunks that were garbage, and perhaps gone, when an older catalog that counts them was restored."""
         self.contents: dict[str, bytes] = {}
         """Everything that was ever to be stored, by digest."""
         self.moment = 0
@@ -73,6 +82,7 @@ class Oracle:
     def applied(self, edit: edits.Edit) -> None:
         """An edit took effect in the catalog."""
         self.moment += 1
+        self.edits.append(edit)
         self._trace.note(f"EDIT {type(edit).__name__} {getattr(edit, 'operation', '')[:8]}")
         self.replay.apply(edit)
         operation = getattr(edit, "operation", None)
@@ -86,6 +96,8 @@ class Oracle:
             model = self._artifacts[edit.artifact]
             require(self._now(model.name) is None, f"{model.name} came back although it is there")
             self._set(model.name, model.versions[-1])
+        elif isinstance(edit, edits.NoteCheckpoint):
+            self.checkpointed = edit.edits
         elif isinstance(edit, edits.PruneVersions) and edit.artifact in self._artifacts:
             model = self._artifacts[edit.artifact]
             gone = {version.version for version in model.versions if version.version < edit.oldest}
@@ -110,9 +122,7 @@ class Oracle:
         require(version.digest == blake3(intent.content).hexdigest(), f"{version.name} has another content")
         newest = model.versions[-1].version if model.versions else 0
         require(version.version == newest + 1, f"{version.name} skips to version {version.version}")
-        size_bytes = version.chunk_size_bytes
-        pieces = [intent.content[at : at + size_bytes] for at in range(0, len(intent.content), size_bytes)]
-        ids = [blake3(piece).hexdigest() for piece in pieces]
+        ids = pieces(intent.content, version.chunk_size_bytes)
         require(ids == [key.id for key in edit.chunks], f"{version.name} has another list of chunks")
         model.versions.append(version)
         self._set(version.name, version)
@@ -145,9 +155,14 @@ class Oracle:
         return [version for model in self._artifacts.values() for version in model.versions]
 
     def versions_of(self, name: str, newest: Version) -> list[int]:
-        """The versions that are kept of a live artifact."""
+        """The versions of a live artifact that are kept, and whole."""
         model = next(model for model in self._artifacts.values() if model.name == name and newest in model.versions)
-        return [version.version for version in model.versions]
+        return [version.version for version in model.versions if self.is_whole(version)]
+
+    def is_whole(self, version: Version) -> bool:
+        return not self.removed or self.removed.isdisjoint(
+            pieces(self.contents[version.digest], version.chunk_size_bytes)
+        )
 
     # --- Answers to clients -------------------------------------------------------------------------------------------
 
@@ -219,6 +234,42 @@ class Oracle:
                 rows = [row for row in rows if row[0] != "cluster_id"]
                 replayed[table] = [row for row in replayed[table] if row[0] != "cluster_id"]
             require(rows == replayed[table], f"the catalog's table {table} is not what its edits say")
+
+    # --- A catalog that was restored ----------------------------------------------------------------------------------
+
+    def restored(self, path: Path, known: int) -> None:
+        """The catalog in this file was restored from a checkpoint of so many edits; what came after them is lost."""
+        needed = {need.chunk.id for need in self.replay.needs()}
+        require(known >= self.checkpointed, f"restored edit {known}, and a checkpoint held {self.checkpointed}")
+        self.replay.close()
+        earlier = Oracle(self._directory / "earlier", self._trace)
+        earlier._intents, earlier.contents = self._intents, self.contents
+        for edit in self.edits:
+            if earlier.replay.edits == known and _counts(edit):
+                break
+            earlier.applied(edit)
+        target = self._directory / "restored"
+        target.mkdir()
+        shutil.copy(path, target / path.name)
+        restored = Catalog.open(target, "the restored copy")
+        for table in ("artifacts", "versions", "chunk_lists", "nodes"):
+            rows, expected = (_visible(catalog, table) for catalog in (restored, earlier.replay))
+            require(rows == expected, f"the restored catalog's table {table} is not what it was at edit {known}")
+        earlier.replay.close()
+        earlier.replay, earlier.checkpointed = restored, 0
+        earlier.removed = {need.chunk.id for need in restored.needs()} - needed
+        self.__dict__.update(earlier.__dict__)
+
+
+def _visible(catalog: Catalog, table: str) -> list[tuple[Any, ...]]:
+    """A table's rows, without what belongs to checkpoints, which a restored catalog has none of."""
+    hidden = catalog.live(CHECKPOINT_NAME)
+    return [row for row in catalog.dump()[table] if table == "nodes" or row[0] != hidden]
+
+
+def pieces(content: bytes, size_bytes: int) -> list[str]:
+    """The ids of the chunks of a content."""
+    return [blake3(content[at : at + size_bytes]).hexdigest() for at in range(0, len(content), size_bytes)]
 
 
 def require(true: bool, otherwise: str) -> None:

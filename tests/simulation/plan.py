@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from core.config import Config
+from core.config import MIB, Config
 from tests.simulation.network import Weather
 
 CHAOS_MS = (20_000, 60_000)
@@ -59,6 +59,8 @@ class Plan:
     """Those that uploads ask for."""
     workload: str
     chaos_ms: int
+    checkpoints: bool
+    """The catalog is checkpointed; at the end its disk is lost, and it is restored."""
     weather: Weather
     faults: dict[str, int]
     """Mean time between faults of each kind that happens."""
@@ -72,7 +74,10 @@ def draw(seed: int) -> Plan:
     rng = random.Random(f"{seed}/plan")
     nodes = rng.randint(3, 7)
     workload = rng.choices(list(WORKLOADS), list(WORKLOADS.values()))[0]
+    checkpoints = rng.random() < 0.25
     config = _config(rng, nodes)
+    if checkpoints:  # their chunks are large
+        config = replace(config, healing_bytes_per_s_max=0, copy_bytes_per_node_max=MIB)
     return Plan(
         seed=seed,
         config=config,
@@ -82,6 +87,7 @@ def draw(seed: int) -> Plan:
         replications=rng.choice(((config.replication,), (config.replication,), (2, 3), (1, 2, 3), (1,))),
         workload=workload,
         chaos_ms=rng.randint(*CHAOS_MS),
+        checkpoints=checkpoints,
         weather=_weather(rng),
         faults=_faults(rng, workload),
     )
@@ -113,6 +119,9 @@ def _config(rng: random.Random, nodes: int) -> Config:
         healing_bytes_per_s_max=rng.choice((0, 200, 1 << 20)),
         healing_bytes_per_s_min=0,
         disk_no_new_share=rng.choice((0.95, 1.0)),
+        checkpoint_first_ms=rng.choice((2_000, 10_000)),
+        checkpoint_interval_ms=rng.choice((10_000, 60_000)),
+        checkpoint_edits=rng.choice((10, 1_000)),
         scrub_period_ms=rng.choice((30_000, 600_000)),
         quarantine_retention_ms=600_000,
         rebalance_threshold=rng.choice((0.0, 0.1)),

@@ -9,16 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.checkpoint.save import Checkpointer
 from core.errors import DameError, NodeNotServing, StorageNodeError
-from core.model import Command, CopyChunk, GiveUp, NodeRef
+from core.model import CHECKPOINT_NAME, Command, CopyChunk, GiveUp, NodeRef
 from core.namenode.catalog import Catalog
 from core.namenode.namenode import NameNode
 from core.namenode.service import NameNodeService
 from core.storagenode.conversation import Conversation, pull
 from core.storagenode.storagenode import StorageNode
 from tests.simulation.catalog import CatalogFaults, open_catalog
+from tests.simulation.client import SimulatedGateway
 from tests.simulation.disk import SimulatedCrash
 from tests.simulation.network import ProcessGone
+from tests.simulation.oracle import Intent
 from tests.simulation.scheduler import Task
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 NAMENODE = "namenode"
 STALE = "stale namenode"
+CHECKPOINTER = "checkpointer"
+CHECKPOINT_LOOK_MS = 1_000
 COPIES_AT_ONCE = 4
 HEARTBEAT_TIMEOUT_MS = 5_000
 OPEN_RETRY_MS = 200
@@ -47,7 +52,24 @@ class NameNodeProcess:
         self._service = NameNodeService(
             world.disk(NAMENODE).directory, world.config, world.new_id, lambda: world.namenode_rng, open_simulated
         )
+        self._checkpoints: Task | None = None
         self._open()
+        if self.alive and world.plan.checkpoints:
+            self._checkpoints = world.scheduler.spawn(self, self._keep_checkpoints, "checkpoints")
+
+    def _keep_checkpoints(self) -> None:
+        """A client of the store like any other, beside the NameNode in its process."""
+        world = self._world
+        gateway = SimulatedGateway(world, CHECKPOINTER)
+        gateway.intent = Intent("checkpoint", CHECKPOINT_NAME)
+        directory = world.disk(NAMENODE).directory
+        checkpointer = Checkpointer(gateway, world.config, directory, pause=lambda: gateway.pause(1))
+        while True:
+            gateway.pause(CHECKPOINT_LOOK_MS)
+            try:
+                checkpointer.step()
+            except DameError as error:
+                world.trace.note(f"no checkpoint now: {type(error).__name__}: {error}")
 
     def _open(self) -> None:
         try:
@@ -83,6 +105,8 @@ class NameNodeProcess:
         world = self._world
         world.trace.note(f"namenode dies: {why}")
         self.alive = False
+        if self._checkpoints is not None:
+            self._checkpoints.kill()
         self.close()
         world.disk(NAMENODE).process_killed()
         world.namenode_died(self)

@@ -6,17 +6,22 @@ import random
 from pathlib import Path
 from typing import Any
 
+from core.checkpoint.restore import restore
 from core.config import Config
 from core.errors import ClusterUnreachable, NodeNotServing
+from core.namenode.schema import FILE_NAME
 from tests.simulation.catalog import CatalogFaults
 from tests.simulation.checks import Checks
 from tests.simulation.disk import Disk, Disks
+from tests.simulation.filesystem import REAL
 from tests.simulation.network import Network
 from tests.simulation.oracle import Oracle
 from tests.simulation.plan import Plan
 from tests.simulation.processes import NAMENODE, STALE, Machine, NameNodeProcess
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.trace import Trace
+
+RESTORING_MS = 1_000
 
 
 class World:
@@ -27,7 +32,8 @@ class World:
         self.scheduler = Scheduler()
         self.trace = Trace(lambda: self.scheduler.now_ms, keep_trace)
         self.network = Network(self.scheduler, self.trace, self.rng("network"))
-        self.oracle = Oracle(directory / "replay", self.trace)
+        self.oracle = Oracle(directory / "oracle", self.trace)
+        self.directory = directory
         self.checks = Checks(self)
         self.namenode_rng = self.rng("namenode")
         self.catalog_faults = CatalogFaults()
@@ -79,6 +85,22 @@ class World:
             self.network.processes[NAMENODE] = process
             if process.catalog is not None:
                 self.oracle.check_replay(process.catalog)
+
+    def lose_catalog(self) -> None:
+        """The NameNode's disk is gone; somebody stops everything, and restores the catalog from what the nodes hold."""
+        self.namenode_off_until_ms = self.now_ms + RESTORING_MS
+        for machine in self.machines:
+            machine.died(power_cut=True, off_ms=RESTORING_MS)
+        if self.namenode is not None:
+            self.namenode.die("its disk is lost")
+        old = self.disk(NAMENODE).directory
+        for path in old.glob("catalog.sqlite*"):
+            path.unlink()
+        place = self.directory / "restore"
+        restored = restore(place, [machine.disk.directory for machine in self.machines], busy=())
+        self.trace.fault("catalog lost", f"restored {restored.edits} of {self.oracle.replay.edits} edits")
+        REAL.rename(place / FILE_NAME, old / FILE_NAME)
+        self.oracle.restored(old / FILE_NAME, restored.edits)
 
     def namenode_died(self, process: NameNodeProcess) -> None:
         if self.namenode is process:
