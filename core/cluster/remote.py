@@ -49,6 +49,9 @@ QUICK_RETRY_MS = 5_000
 LONG = frozenset({"commit", "fsck"})
 """What may take the NameNode many seconds, on a large version or a large catalog."""
 
+HANDLES_MAX = 1_000
+"""The names of storage nodes' actors are new with each Ray node that joins: the oldest handles go."""
+
 _handles: dict[str, Any] = {}
 """Actors by name. A handle stays good when Ray restarts the actor; one that is dead for good is dropped."""
 _handles_lock = threading.Lock()
@@ -63,6 +66,8 @@ def actor(name: str) -> Any:
     handle = within(LOOKUP_TIMEOUT_S, lambda: ray.get_actor(name, namespace=NAMESPACE))
     with _handles_lock:
         _handles[name] = handle
+        if len(_handles) > HANDLES_MAX:
+            del _handles[next(iter(_handles))]
     return handle
 
 
