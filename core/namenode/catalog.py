@@ -186,7 +186,7 @@ class Catalog:
 
     def nodes(self) -> list[KnownNode]:
         """In the order in which they joined."""
-        rows = self._connection.execute("SELECT node_id, name, host, wish FROM nodes ORDER BY joined_ms, name")
+        rows = self._connection.execute("SELECT node_id, name, host, wish FROM nodes ORDER BY length(name), name")
         return [KnownNode(*row) for row in rows]
 
     def needs(self) -> Iterator[Need]:

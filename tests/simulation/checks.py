@@ -169,9 +169,9 @@ class Checks:
         return max(1, min(write_quorum(replication), sum(member.state == "up" for member in usable)))
 
     def _check_drained(self, node_id: str) -> None:
-        """A node that may be stopped is needed for nothing."""
+        """A node that may be stopped is needed for nothing, as far as anybody knows of bad replicas elsewhere."""
         machine = next((machine for machine in self._world.machines if machine.node_id == node_id), None)
         for chunk_id in self.chunks_on(machine) if machine else ():
             if self._world.oracle.replay.wanted(chunk_id):
-                elsewhere = [other for other in self.holders(chunk_id) if other is not machine]
+                elsewhere = [other for other in self.excused(chunk_id) if other is not machine]
                 require(bool(elsewhere), f"{machine} is said to be drained and has the only replica of {chunk_id[:12]}")

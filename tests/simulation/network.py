@@ -19,6 +19,9 @@ from tests.simulation.trace import Trace
 LATE_AGAIN = 5
 """A doubled request comes again up to so many times later than a late one."""
 
+KEEPALIVE_MS = 60_000
+"""A connection that stays silent for so long is given up by the transport."""
+
 
 @dataclass
 class Weather:
@@ -31,7 +34,7 @@ class Weather:
     delay_ms: int = 2
     late_ms: int = 1_000
     told_of_loss: float = 0.5
-    """Share of lost calls that end in an error; the others stay silent."""
+    """Share of lost calls that end in an error soon; the others only when the transport gives up."""
 
 
 class Process(Protocol):
@@ -181,10 +184,11 @@ class Network:
         return (source, target) in self._cut or self._rng.random() < self.weather.lost
 
     def _tell_of_loss(self, call: Call) -> None:
-        if self._rng.random() < self.weather.told_of_loss:
-            self._scheduler.after(
-                self._rng.randrange(1, 3_000), lambda: call.answer(None, NodeNotServing("the connection was lost"))
-            )
+        soon = self._rng.random() < self.weather.told_of_loss
+        self._scheduler.after(
+            self._rng.randrange(1, 3_000) if soon else KEEPALIVE_MS,
+            lambda: call.answer(None, NodeNotServing("the connection was lost")),
+        )
 
     def _delay_ms(self, target: str) -> int:
         rng, weather = self._rng, self.weather

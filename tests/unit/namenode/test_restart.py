@@ -112,3 +112,15 @@ def test_a_pause_of_the_namenode_itself_is_not_held_against_the_nodes(driver: Dr
     driver.run(7_000)
     assert driver.namenode.status(driver.now_ms).nodes["down"] == 1
     assert not any("sn-02 is down" in text for text in driver.texts())
+
+
+def test_nodes_stay_in_the_order_in_which_they_joined_when_the_clock_steps_back(driver: Driver) -> None:
+    """Simulation, seed 10100."""
+    driver.now_ms -= 60_000
+    driver.restart_namenode()
+    driver.add_node()
+    driver.run(1_000)
+    before = [row.name for row in driver.namenode.nodes(driver.now_ms)]
+    driver.restart_namenode()
+    driver.run(1_000)
+    assert [row.name for row in driver.namenode.nodes(driver.now_ms)] == before
