@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.simulation.processes import Machine, NameNodeProcess
     from tests.simulation.world import World
 
-CHUNKS_FOR_EVERY_CHECK = 100
+CHUNKS_FOR_EVERY_CHECK = 40
 """With fewer chunks, every change of the NameNode's state is followed by a look at all of it; with twice as many every
 second one, and so on."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from core.config import MIB, Config
 from tests.simulation.network import Weather
 
-CHAOS_MS = (20_000, 60_000)
+CHAOS_MS = (15_000, 50_000)
 
 FAULTS: dict[str, tuple[float, int]] = {
     "namenode killed": (0.5, 15_000),
@@ -122,7 +122,7 @@ def _config(rng: random.Random, nodes: int) -> Config:
         checkpoint_first_ms=rng.choice((2_000, 10_000)),
         checkpoint_interval_ms=rng.choice((10_000, 60_000)),
         checkpoint_edits=rng.choice((10, 1_000)),
-        scrub_period_ms=rng.choice((30_000, 600_000)),
+        scrub_period_ms=rng.choice((60_000, 600_000)),
         quarantine_retention_ms=600_000,
         rebalance_threshold=rng.choice((0.0, 0.1)),
         trash_retention_ms=rng.choice((1_000, 10_000, 100_000)),
