@@ -31,8 +31,8 @@ class Checks:
         self._world = world
         self._seen: tuple[Any, ...] = ()
         self._changes = 0
-        self._destroyed: set[tuple[str, str]] = set()
-        """Machine and chunk of each replica that a fault destroyed."""
+        self._destroyed: dict[str, set[str]] = {}
+        """By chunk, the places where a fault destroyed a replica."""
         self._doomed: dict[tuple[str, str], int] = {}
         """Node id and chunk of each delete that was sent, and when."""
         self._drained: set[str] = set()
@@ -62,15 +62,11 @@ class Checks:
         return machine.disk.stored_chunks()
 
     def destroyed(self, machine: Machine, chunk_id: str) -> None:
-        self._destroyed.add((machine.address, chunk_id))
+        self._destroyed.setdefault(chunk_id, set()).add(machine.place.name)
 
-    def excused(self, chunk_id: str) -> list[Machine]:
-        """Machines that hold the chunk, or would if no fault had destroyed it."""
-        return [
-            machine
-            for machine in self._world.machines
-            if (machine.address, chunk_id) in self._destroyed or self.is_good(machine, chunk_id)
-        ]
+    def excused(self, chunk_id: str) -> set[str]:
+        """Places that hold the chunk, or would if no fault had destroyed it."""
+        return self._destroyed.get(chunk_id, set()) | {machine.place.name for machine in self.holders(chunk_id)}
 
     def can_spare(self, machine: Machine) -> bool:
         """Whether all replicas on this machine's disk may be destroyed within what is promised."""
@@ -81,8 +77,9 @@ class Checks:
         taken for surplus."""
         now_ms = self._world.now_ms
         others = [other for other in self._world.machines if other is not machine]
-        good = [other for other in others if not other.failing and self.is_good(other, chunk_id)]
-        bad = [other for other in others if other not in good and (other.address, chunk_id) in self._destroyed]
+        good = [other for other in others if not other.place.failing and self.is_good(other, chunk_id)]
+        destroyed = self._destroyed.get(chunk_id, set())
+        bad = [other for other in others if other not in good and other.place.name in destroyed]
         safe = [
             other for other in good if now_ms - self._doomed.get((other.node_id, chunk_id), -DOOMED_MS) >= DOOMED_MS
         ]
@@ -92,7 +89,7 @@ class Checks:
 
     def watch(self, machine: Machine, node: StorageNode) -> None:
         """Look over a storage node's shoulder when it deletes."""
-        machine.node_id = node.id
+        machine.place.node_id = node.id
         chunks = node._chunks
         delete = chunks.delete
 
@@ -102,7 +99,7 @@ class Checks:
 
         def quarantine_checked(chunk_id: str) -> None:
             if self.is_good(machine, chunk_id):
-                may = machine.failing or "unlink" in machine.disk.fails
+                may = machine.place.failing or "unlink" in machine.disk.fails
                 require(may, f"{machine} puts a good replica of {chunk_id[:12]} into quarantine")
                 self.destroyed(machine, chunk_id)
             quarantine(chunk_id)
@@ -171,7 +168,9 @@ class Checks:
     def _check_drained(self, node_id: str) -> None:
         """A node that may be stopped is needed for nothing, as far as anybody knows of bad replicas elsewhere."""
         machine = next((machine for machine in self._world.machines if machine.node_id == node_id), None)
-        for chunk_id in self.chunks_on(machine) if machine else ():
+        if machine is None:
+            return
+        for chunk_id in self.chunks_on(machine):
             if self._world.oracle.replay.wanted(chunk_id):
-                elsewhere = [other for other in self.excused(chunk_id) if other is not machine]
+                elsewhere = self.excused(chunk_id) - {machine.place.name}
                 require(bool(elsewhere), f"{machine} is said to be drained and has the only replica of {chunk_id[:12]}")

@@ -59,7 +59,9 @@ class Faults:
             "disk fails": self._fail_disk,
             "rot": self._rot,
             "disk lost": self._lose_disk,
+            "disks swapped": self._swap_disks,
             "client killed": self._kill_client,
+            "client stopped": self._stop_client,
             "operator": self._operate,
         }
 
@@ -94,7 +96,7 @@ class Faults:
             machine.disk.fails.clear()
             machine.disk.crash_after = None
             machine.disk.capacity_bytes = None
-            machine.failing = False
+            machine.place.failing = False
             if machine.process is not None:
                 machine.process.paused_until_ms = 0
 
@@ -227,6 +229,14 @@ class Faults:
         machine.host = f"host{self._rng.randrange(self._world.plan.hosts + 1)}"
         return f"{machine} to {machine.host}"
 
+    def _swap_disks(self) -> str | None:
+        """Two processes start anew, each on the other's directory: nodes and addresses come together differently."""
+        one, other = self._rng.sample(self._world.machines, 2)
+        for machine in (one, other):
+            machine.died(power_cut=False, off_ms=self._off_ms())
+        one.swap_disks(other)
+        return f"{one} and {other}"
+
     # --- The network --------------------------------------------------------------------------------------------------
 
     def _addresses(self) -> list[str]:
@@ -256,30 +266,32 @@ class Faults:
 
     def _fill_disk(self) -> str | None:
         machine = self._machine()
-        machine.disk.capacity_bytes = machine.disk.used_bytes + self._rng.choice((0, 50, 300))
+        disk = machine.disk
+        disk.capacity_bytes = disk.used_bytes + self._rng.choice((0, 50, 300))
 
         def undo() -> None:
-            machine.disk.capacity_bytes = None
+            disk.capacity_bytes = None
 
         return f"{machine} for {self._for(2_000, 20_000, undo)} ms"
 
     def _fail_disk(self) -> str | None:
-        machine = self._machine()
-        kind, code = self._rng.choice(HARMLESS_FAILURES)
-        destroys = self._rng.random() < 0.3 and self._may_destroy(machine)
+        machine, rng = self._machine(), self._rng
+        place = machine.place
+        kind, code = rng.choice(HARMLESS_FAILURES)
+        destroys = rng.random() < 0.3 and self._may_destroy(machine)
         if destroys:
-            kind, code = self._rng.choice(("read", "open", "stat")), errno.EIO
-            machine.failing = True
+            kind, code = rng.choice(("read", "open", "stat")), errno.EIO
+            place.failing = True
             for chunk_id in self._world.checks.chunks_on(machine):
                 self._world.checks.destroyed(machine, chunk_id)
-        machine.may_litter |= kind in LITTERING
-        failure = machine.disk.fails[kind] = Failure(code, self._rng.choice((0.1, 0.5, 1.0)))
+        place.may_litter |= kind in LITTERING
+        failure = place.disk.fails[kind] = Failure(code, rng.choice((0.1, 0.5, 1.0)))
 
         def undo() -> None:
-            if machine.disk.fails.get(kind) is failure:
-                del machine.disk.fails[kind]
+            if place.disk.fails.get(kind) is failure:
+                del place.disk.fails[kind]
             if destroys:
-                machine.failing = False
+                place.failing = False
 
         return f"{machine} {kind} {errno.errorcode[code]} for {self._for(1_000, 10_000, undo)} ms"
 
@@ -288,13 +300,13 @@ class Faults:
         plan = self._world.plan
         if plan.replication_min < 2 or "operator" in plan.faults:
             return False
-        return not any(other.failing for other in self._world.machines) and self._world.checks.can_spare(machine)
+        return not any(other.place.failing for other in self._world.machines) and self._world.checks.can_spare(machine)
 
     def _rot(self) -> str | None:
         """One replica goes bad, or is gone, and nobody notices."""
         machine, checks, rng = self._machine(), self._world.checks, self._rng
         chunk_ids = [chunk_id for chunk_id in checks.chunks_on(machine) if checks.is_good(machine, chunk_id)]
-        if machine.failing or not chunk_ids:
+        if machine.place.failing or not chunk_ids:
             return None
         chunk_id = rng.choice(chunk_ids)
         if not checks.can_spare_chunk(machine, chunk_id):
@@ -319,6 +331,9 @@ class Faults:
 
     def _kill_client(self) -> str | None:
         return self._workload.kill_client(self._rng)
+
+    def _stop_client(self) -> str | None:
+        return self._workload.stop_client(self._rng)
 
     def _operate(self) -> str | None:
         return self._workload.operate(self._rng)

@@ -32,7 +32,9 @@ FAULTS: dict[str, tuple[float, int]] = {
     "disk fails": (0.3, 10_000),
     "rot": (0.3, 4_000),
     "disk lost": (0.15, 20_000),
+    "disks swapped": (0.1, 20_000),
     "client killed": (0.5, 6_000),
+    "client stopped": (0.3, 8_000),
     "operator": (0.4, 8_000),
 }
 """By kind: the share of seeds in which it happens at all, and the mean time between two of them."""

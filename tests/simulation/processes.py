@@ -19,7 +19,7 @@ from core.storagenode.conversation import Conversation, pull
 from core.storagenode.storagenode import StorageNode
 from tests.simulation.catalog import CatalogFaults, open_catalog
 from tests.simulation.client import SimulatedGateway
-from tests.simulation.disk import SimulatedCrash
+from tests.simulation.disk import Disk, SimulatedCrash
 from tests.simulation.network import ProcessGone
 from tests.simulation.oracle import Intent
 from tests.simulation.scheduler import Task
@@ -139,25 +139,44 @@ class StaleNameNode:
         self._catalog.close()
 
 
+class Place:
+    """A storage directory on its disk."""
+
+    def __init__(self, disk: Disk) -> None:
+        self.disk = disk
+        self.node_id = ""
+        """Of the node that it is; empty until that is known."""
+        self.failing = False
+        """The disk may take any good replica for a bad one just now."""
+        self.may_litter = False
+        """The disk refused to remove files, which stay until the directory is opened again."""
+
+    @property
+    def name(self) -> str:
+        return self.disk.directory.name
+
+
 class Machine:
-    """A storage directory with its disk, and the process that uses it, if one does."""
+    """Where storage nodes run: a storage directory, and the process that uses it, if one does."""
 
     def __init__(self, world: World, number: int, host: str) -> None:
         self.world = world
         self.number = number
         self.host = host
         self.address = f"sn{number}"
-        self.disk = world.disk(self.address)
+        self.place = Place(world.disk(self.address))
         self.process: StorageProcess | None = None
-        self.node_id = ""
-        """Of the node that its directory is; empty until that is known."""
-        self.failing = False
-        """Its disk may take any good replica for a bad one just now."""
-        self.may_litter = False
-        """Its disk refused to remove files, which stay until the directory is opened again."""
         self.off_until_ms = 0
         """No process is started before."""
         self._disks = 1
+
+    @property
+    def disk(self) -> Disk:
+        return self.place.disk
+
+    @property
+    def node_id(self) -> str:
+        return self.place.node_id
 
     def start(self) -> None:
         """As Ray restarts an actor whose process is gone."""
@@ -179,8 +198,11 @@ class Machine:
     def replace_disk(self) -> None:
         """An empty one takes its place. Precondition: no process."""
         self._disks += 1
-        self.disk = self.world.disk(f"{self.address}.{self._disks}")
-        self.node_id = ""
+        self.place = Place(self.world.disk(f"{self.address}.{self._disks}"))
+
+    def swap_disks(self, other: Machine) -> None:
+        """Each goes on with what was the other's. Precondition: no processes."""
+        self.place, other.place = other.place, self.place
 
     def __str__(self) -> str:
         return self.address

@@ -32,6 +32,7 @@ class Client:
 
     def __init__(self, world: World, address: str) -> None:
         self.address = address
+        self.paused_until_ms = 0
         self.world = world
         self.rng = world.rng(address)
         self._gateway = SimulatedGateway(world, address)
@@ -185,6 +186,7 @@ class Workload:
     def __init__(self, world: World) -> None:
         self._world = world
         self._tasks: dict[str, Task] = {}
+        self._clients: dict[str, Client] = {}
         self._made = 0
         self._run: dict[str, Callable[[Client, int], None]] = {
             "ring": self._ring,
@@ -214,11 +216,12 @@ class Workload:
                 while self._world.stormy:
                     act(client, seat)
             finally:
-                del self._tasks[client.address]
+                del self._tasks[client.address], self._clients[client.address]
                 if self._world.stormy:
                     self._world.scheduler.after(200, lambda: self._seat(seat) if self._world.stormy else None)
 
-        self._tasks[client.address] = self._world.scheduler.spawn(Nobody(), run, client.address)
+        self._clients[client.address] = client
+        self._tasks[client.address] = self._world.scheduler.spawn(client, run, client.address)
 
     def kill_client(self, rng: random.Random) -> str | None:
         addresses = [address for address in self._tasks if address.startswith("client")]
@@ -227,6 +230,15 @@ class Workload:
         address = rng.choice(addresses)
         self._tasks[address].kill()
         return address
+
+    def stop_client(self, rng: random.Random) -> str | None:
+        """Its process is stopped for a while and goes on, unaware (SIGSTOP)."""
+        if not self._clients:
+            return None
+        client = rng.choice(list(self._clients.values()))
+        duration_ms = rng.randint(500, 25_000)
+        client.paused_until_ms = self._world.now_ms + duration_ms
+        return f"{client.address} for {duration_ms} ms"
 
     # --- What one client does, again and again --------------------------------------------------------------------
 
