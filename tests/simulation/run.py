@@ -9,11 +9,13 @@ import shutil
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core import fsck
+from core.transfer import download
 from tests.simulation.disk import Disks
 from tests.simulation.faults import Faults
 from tests.simulation.oracle import Violation
@@ -45,10 +47,21 @@ def run_seed(seed: int, mutate: Mutation | None = None, keep_trace: bool = False
     logging.getLogger("dame").setLevel(logging.CRITICAL)
     directory = Path(tempfile.mkdtemp(prefix="dame-simulation-", dir=MEMORY if MEMORY.is_dir() else None))
     try:
-        with (mutate or contextlib.nullcontext)():
+        with (mutate or contextlib.nullcontext)(), _small_pages():
             return _run(seed, directory, keep_trace)
     finally:
         shutil.rmtree(directory)
+
+
+@contextlib.contextmanager
+def _small_pages() -> Iterator[None]:
+    """What is asked for in pages takes several of them, although everything here is small."""
+    before = download.LOCATE_PAGE_CHUNKS, fsck.PAGE_CHUNKS
+    download.LOCATE_PAGE_CHUNKS, fsck.PAGE_CHUNKS = 4, 10
+    try:
+        yield
+    finally:
+        download.LOCATE_PAGE_CHUNKS, fsck.PAGE_CHUNKS = before
 
 
 def _run(seed: int, directory: Path, keep_trace: bool) -> Outcome:
