@@ -87,6 +87,7 @@ class Faults:
         """All is mended: what is off is started, what is full gets room, and nothing new goes wrong."""
         world = self._world
         world.stormy = False
+        world.capacity_bytes = None
         world.network.calm()
         world.catalog_faults.error = world.catalog_faults.crash_after = None
         self._end_stale_namenode()
@@ -95,7 +96,7 @@ class Faults:
         for machine in world.machines:
             machine.disk.fails.clear()
             machine.disk.crash_after = None
-            machine.disk.capacity_bytes = None
+            machine.disk.capacity_bytes = world.capacity_bytes
             machine.place.failing = False
             if machine.process is not None:
                 machine.process.paused_until_ms = 0
@@ -270,7 +271,7 @@ class Faults:
         disk.capacity_bytes = disk.used_bytes + self._rng.choice((0, 50, 300))
 
         def undo() -> None:
-            disk.capacity_bytes = None
+            disk.capacity_bytes = self._world.capacity_bytes
 
         return f"{machine} for {self._for(2_000, 20_000, undo)} ms"
 

@@ -60,6 +60,8 @@ class Plan:
     replications: tuple[int, ...]
     """Those that uploads ask for."""
     workload: str
+    capacity_bytes: int | None
+    """Of each disk while faults happen; None for as much as anybody wants."""
     chaos_ms: int
     checkpoints: bool
     """The catalog is checkpointed; at the end its disk is lost, and it is restored."""
@@ -88,6 +90,7 @@ def draw(seed: int) -> Plan:
         clients=rng.randint(1, 4),
         replications=rng.choice(((config.replication,), (config.replication,), (2, 3), (1, 2, 3), (1,))),
         workload=workload,
+        capacity_bytes=3_000 if workload == "full disks" else rng.choice((None, None, 10_000)),
         chaos_ms=rng.randint(*CHAOS_MS),
         checkpoints=checkpoints,
         weather=_weather(rng),
@@ -155,7 +158,7 @@ def _weather(rng: random.Random) -> Weather:
 
 def _faults(rng: random.Random, workload: str) -> dict[str, int]:
     faults = {}
-    pace = rng.choice((0.5, 1.0, 2.0))
+    pace = rng.choice((0.3, 0.6, 1.0, 2.0))
     for kind, (share, mean_ms) in FAULTS.items():
         if rng.random() < share:
             faults[kind] = int(mean_ms * pace)

@@ -164,7 +164,7 @@ class Machine:
         self.number = number
         self.host = host
         self.address = f"sn{number}"
-        self.place = Place(world.disk(self.address))
+        self.place = self._new_place(self.address)
         self.process: StorageProcess | None = None
         self.off_until_ms = 0
         """No process is started before."""
@@ -198,7 +198,12 @@ class Machine:
     def replace_disk(self) -> None:
         """An empty one takes its place. Precondition: no process."""
         self._disks += 1
-        self.place = Place(self.world.disk(f"{self.address}.{self._disks}"))
+        self.place = self._new_place(f"{self.address}.{self._disks}")
+
+    def _new_place(self, name: str) -> Place:
+        place = Place(self.world.disk(name))
+        place.disk.capacity_bytes = self.world.capacity_bytes
+        return place
 
     def swap_disks(self, other: Machine) -> None:
         """Each goes on with what was the other's. Precondition: no processes."""

@@ -14,6 +14,7 @@ from tests.simulation.world import World
 STEP_MS = 1_000
 CLIENTS_MS = 300_000
 """The last calls of all clients have ended by then."""
+STAYS_MS = 5_000
 REST_MS = 400_000
 """From the end of the faults until all is at rest: leases, claims, grace and copies that failed all take their time."""
 
@@ -35,6 +36,7 @@ def _come_to_rest(world: World) -> None:
     _wait_for_rest(world, _nodes_away)
     _scrub(world)
     _wait_for_rest(world, _unrest)
+    _check_that_it_stays(world)
     _forget_lost_nodes(world)
     _read_everything(world)
     _compare_by_fsck(world)
@@ -92,6 +94,23 @@ def _nodes_away(world: World) -> str:
     up = {member.id for member in members if member.state == "up"}
     away = [machine.address for machine in world.machines if machine.node_id not in up]
     return f"nodes are not up: {away}" if away else ""
+
+
+def _check_that_it_stays(world: World) -> None:
+    """Nothing is copied or trimmed any more when nothing happens."""
+    before = _replicas(world)
+    world.scheduler.run(world.now_ms + STAYS_MS)
+    after = _replicas(world)
+    moved = [chunk_id for chunk_id in before if before[chunk_id] != after.get(chunk_id, before[chunk_id])]
+    require(not moved, f"replicas move although nothing happens: {moved}")
+
+
+def _replicas(world: World) -> dict[str, list[str]]:
+    """Where the chunks are that versions count."""
+    return {
+        need.chunk.id: [machine.address for machine in world.checks.holders(need.chunk.id)]
+        for need in world.oracle.replay.needs()
+    }
 
 
 def _forget_lost_nodes(world: World) -> None:

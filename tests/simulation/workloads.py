@@ -23,6 +23,10 @@ from tests.simulation.scheduler import Nobody, Task
 from tests.simulation.world import World
 
 NAMES = ("a", "b", "c", "d", "e")
+VERBS = ("upload", "update", "get", "piece", "version", "delete", "undelete", "purge", "look", "scrub", "fsck")
+WHEN_LIVE = (0.7, 5, 3, 1, 2, 3, 0.5, 0.3, 1, 0.2, 0.2)
+WHEN_GONE = (6, 0.7, 0.7, 0.3, 0.3, 0.5, 3, 0.7, 1, 0.2, 0.2)
+"""How often which verb is used on an artifact that is there, or is not, as far as one who sees everything can tell."""
 RING = 4
 OPERATOR = "operator"
 
@@ -244,12 +248,10 @@ class Workload:
 
     def _mixed(self, client: Client, seat: int) -> None:
         rng = client.rng
-        client.pause(1, 1_500)
+        client.pause(1, 1_000)
         name = rng.choice(NAMES)
-        kind = rng.choices(
-            ("upload", "update", "get", "piece", "version", "delete", "undelete", "purge", "look", "scrub", "fsck"),
-            (6, 4, 3, 1, 2, 2, 2, 1, 1, 0.3, 0.2),
-        )[0]
+        live = client.world.oracle.states(name, client.world.oracle.moment)[-1] is not None
+        kind = rng.choices(VERBS, WHEN_LIVE if live else WHEN_GONE)[0]
         if kind in ("upload", "update"):
             client.write(kind, name, client.content())
         elif kind == "get":

@@ -39,6 +39,8 @@ class World:
         self.catalog_faults = CatalogFaults()
         self.clock_ahead_ms = 0
         """Of the NameNode's machine."""
+        self.capacity_bytes = plan.capacity_bytes
+        """Of each disk of a storage node."""
         self.stormy = True
         """Faults still happen."""
         self.namenode: NameNodeProcess | None = None
