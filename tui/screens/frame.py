@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tui.app import DashboardApp
 
 HORIZONTAL = [(0, "-tiny"), (80, "-narrow"), (110, "-standard"), (170, "-wide")]
-VERTICAL = [(0, "-h0"), (18, "-h18"), (24, "-h24"), (30, "-h30"), (40, "-h40")]
+VERTICAL = [(0, "-h0"), (18, "-h18"), (24, "-h24"), (30, "-h30"), (36, "-h36"), (40, "-h40")]
 
 
 class EventStrip(Canvas):
