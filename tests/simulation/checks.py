@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from core.config import write_quorum
-from core.model import CommitRequest, DeleteChunk, HeartbeatReply
+from core.model import CHECKPOINT_NAME, CommitRequest, DeleteChunk, HeartbeatReply
+from core.namenode import edits
 from core.storagenode import chunkfile
 from core.storagenode.chunkfile import HEADER_BYTES
 from core.storagenode.storagenode import StorageNode
@@ -144,10 +145,14 @@ class Checks:
 
     def _check_durable(self, process: NameNodeProcess, request: CommitRequest) -> None:
         """The promise "acknowledged means durable", at the moment it is given."""
-        replication = request.lease.replication
+        oracle, replication = self._world.oracle, request.lease.replication
+        published = oracle.applied_operations[request.lease.id]
+        assert isinstance(published, edits.PublishVersion)
+        if request.lease.name != CHECKPOINT_NAME and published.version not in oracle.versions():
+            return  # asked again after it had gone for good
         for chunk_id in {stored.chunk.id: None for stored in request.chunks}:
-            if not self._world.oracle.replay.wanted(chunk_id):
-                continue  # a commit that was repeated after its version had gone for good
+            if not oracle.replay.wanted(chunk_id):
+                continue  # of a checkpoint that later ones have replaced
             on = self.excused(chunk_id)
             quorum = self._quorum(process, replication)
             require(
