@@ -34,7 +34,7 @@ bench: $(INSTALLED) ## Measure transfers, latencies and start-up beside their li
 simulate: $(INSTALLED) ## Run whole clusters in virtual time under random faults (SEEDS=20000)
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
-soak: $(INSTALLED) ## Simulate SEEDS seeds, then write and verify on real Ray under faults (ARGS="--minutes 60")
+soak: $(INSTALLED) ## Clients at work under random faults, then a reckoning (ARGS="--minutes 60")
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 	$(BIN)/python benchmarks/soak.py $(ARGS)
 

@@ -1,10 +1,11 @@
-"""Write artifacts of mixed sizes while storage nodes are killed one after another, then read everything back.
+"""Clients at work on real Ray while faults are injected, with an oracle that knows every byte; then a reckoning.
 
-    python benchmarks/soak.py [--artifacts 500] [--minutes M] [--seed S] [--kill-every SECONDS] [--data-dir DIR]
+    python benchmarks/soak.py [--minutes 5] [--seed 1] [--clients 3] [--nodes 4] [--data-dir DIR]
 
-Content comes from the seed, so that what was acknowledged can be compared byte for byte without keeping it. Prints
-one line of JSON at the end; the exit code is 1 if anything acknowledged was lost or changed, or if replicas did not
-return.
+Writes progress to standard error and one JSON document to standard output: what was done, faults by kind with the
+times until they were seen and mended, the rate of repair beside a plain copy on the same disk, memory over time,
+processes and open files before and after. The exit code is 1 if anything acknowledged was lost or changed, if
+something leaked, or if the cluster did not become whole again; `failures` says which.
 """
 
 from __future__ import annotations
@@ -13,132 +14,242 @@ import argparse
 import json
 import os
 import random
-import signal
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from core import ArtifactStore, DameError, connect  # noqa: E402 - the project's root comes first on the path
+from benchmarks.incidents import Chaos, Incident, summary  # noqa: E402 - the project's root comes first on the path
+from benchmarks.processes import Census, MemorySampler, family, take_census  # noqa: E402
+from benchmarks.workload import Clients, Load  # noqa: E402
+from core import ArtifactStore, DameError, connect  # noqa: E402
 
-KIB, MIB = 1024, 1024 * 1024
-SIZES = (0, 1, 100, 10 * KIB, 100 * KIB, MIB, 5 * MIB, 20 * MIB, 50 * MIB)
-"""Upper bounds of the classes of sizes; the large ones are drawn less often."""
-WEIGHTS = (2, 2, 10, 25, 25, 20, 10, 4, 2)
-HEAL_TIMEOUT_S = 180
+MIB = 1024 * 1024
+PROGRESS_EVERY_S = 15.0
+GARBAGE_TIMEOUT_S = 240.0
+COPY_BYTES = 256 * MIB
+SETTINGS = {
+    "DAME_TRASH_RETENTION_MS": "60000",
+    "DAME_GARBAGE_GRACE_MS": "30000",
+    "DAME_UNKNOWN_GRACE_MS": "60000",
+}
+"""What is deleted goes within minutes, so that an hour's writing fits on the disk and its removal is part of the
+test."""
+
+PROCESSES_SPARE = 3
+"""Ray keeps a few idle workers, more or fewer."""
+DESCRIPTORS_SPARE = 64
+"""Connections between processes that have met only during the soak."""
+SLOPE_MAX_BYTES_PER_HOUR = 64 * MIB
+"""More growth of one process is a leak."""
 
 
 @dataclass
-class Report:
-    seed: int
-    written: int = 0
-    written_bytes: int = 0
-    refused: list[str] = field(default_factory=list)
-    kills: int = 0
-    lost: list[str] = field(default_factory=list)
-    """Acknowledged, and not read back identical."""
-    whole_after_s: float = -1.0
-    """From the end of the writing until every chunk had all its replicas again; -1 if that did not happen."""
-    seconds: float = 0.0
+class Soak:
+    """One run, and what came of it."""
 
+    options: argparse.Namespace
+    directory: Path
+    started: float = field(default_factory=time.monotonic)
+    report: dict[str, Any] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
 
-def content(seed: int, index: int) -> bytes:
-    rng = random.Random(f"{seed}/{index}")
-    bound = rng.choices(SIZES, WEIGHTS)[0]
-    return rng.randbytes(rng.randint(bound // 2, bound))
+    def run(self) -> None:
+        shared_before = take_census().shared_files
+        self.report["plain_copy_mb_per_s"] = plain_copy_mb_per_s(self.directory)
+        with (
+            connect(data_dir=self.directory, nodes=self.options.nodes) as store,
+            MemorySampler(self.directory) as memory,
+        ):
+            before = take_census()
+            catalog_before = catalog_bytes(self.directory)
+            clients, chaos = self._work(store)
+            self._reckon(store, clients, chaos)
+            self._compare(before, take_census())
+            self.report["catalog_bytes"] = {"before": catalog_before, "after": catalog_bytes(self.directory)}
+        self._judge_memory(memory)
+        self._judge_leftovers(shared_before)
+        self.report["seconds"] = round(time.monotonic() - self.started, 1)
 
+    # --- Under load ---------------------------------------------------------------------------------------------
 
-def kill_now_and_then(store: ArtifactStore, every_s: float, finished: threading.Event, report: Report) -> None:
-    """SIGKILL the process of one storage node at a time, in turn, when all are up."""
-    while not finished.wait(every_s):
-        try:
-            nodes = store.nodes()
-        except DameError as error:
-            report.refused.append(f"nodes: {error}")
-            continue
-        if all(node.state == "up" for node in nodes):
-            os.kill(nodes[report.kills % len(nodes)].pid, signal.SIGKILL)
-            report.kills += 1
+    def _work(self, store: ArtifactStore) -> tuple[Clients, Chaos]:
+        load = Load(seed=self.options.seed, clients=self.options.clients)
+        clients = Clients(store, load)
+        chaos = Chaos(store, self.directory, random.Random(f"{self.options.seed}/faults"), self.tell)
+        enough = threading.Event()
+        injector = threading.Thread(target=chaos.run, args=(enough,), name="faults")
+        deadline = time.monotonic() + self.options.minutes * 60
+        with clients:
+            injector.start()
+            while time.monotonic() < deadline and injector.is_alive():
+                time.sleep(min(PROGRESS_EVERY_S, max(0.1, deadline - time.monotonic())))
+                self._tell_progress(clients, chaos)
+            enough.set()
+            injector.join()
+        return clients, chaos
 
+    def _tell_progress(self, clients: Clients, chaos: Chaos) -> None:
+        tally = clients.tally
+        self.tell(
+            f"{sum(tally.done.values())} operations, {tally.written_bytes // MIB} MiB written,"
+            f" {tally.read_bytes // MIB} MiB read, {sum(tally.refused.values())} refused, {len(tally.lost)} lost,"
+            f" {len(chaos.incidents)} faults"
+        )
 
-def write(store: ArtifactStore, options: argparse.Namespace, report: Report) -> list[int]:
-    """Upload until there are enough, or the time is up. The answer is what was acknowledged."""
-    deadline = time.monotonic() + options.minutes * 60 if options.minutes else float("inf")
-    acknowledged = []
-    index = 0
-    while index < options.artifacts and time.monotonic() < deadline:
-        data = content(options.seed, index)
-        try:
-            store.upload(f"soak-{index}", data)
-        except DameError as error:
-            report.refused.append(f"soak-{index}: {error}")
-        else:
-            acknowledged.append(index)
-            report.written_bytes += len(data)
-        index += 1
-    report.written = len(acknowledged)
-    return acknowledged
+    # --- The end ------------------------------------------------------------------------------------------------
 
+    def _reckon(self, store: ArtifactStore, clients: Clients, chaos: Chaos) -> None:
+        if chaos.until_whole() is None:
+            self.failures.append("not every node is up with every replica in its place")
+        self.tell("reading everything back")
+        lost = clients.verify()
+        self.failures += [f"lost: {what}" for what in lost]
+        tally = clients.tally
+        self.report["workload"] = {
+            "done": dict(tally.done),
+            "written_bytes": tally.written_bytes,
+            "read_bytes": tally.read_bytes,
+            "refused": dict(tally.refused),
+            "sentences": tally.sentences,
+        }
+        self.report["faults"] = summary(chaos.incidents)
+        self.report["repair_under_load"] = self._repair_rate(chaos.incidents)
+        self.tell("measuring a repair without load")
+        self.report["repair_alone"] = self._repair_rate([chaos.inject(chaos.fail_and_recover)])
+        self.failures += chaos.failures
+        self._await_removal(store)
+        self._check_disks(store)
 
-def verify(store: ArtifactStore, seed: int, acknowledged: list[int], report: Report) -> None:
-    for index in acknowledged:
-        try:
-            same = store.get(f"soak-{index}") == content(seed, index)
-        except DameError as error:
-            same = False
-            report.refused.append(f"soak-{index}: {error}")
-        if not same:
-            report.lost.append(f"soak-{index}")
+    def _repair_rate(self, incidents: list[Incident]) -> dict[str, float | int | None]:
+        """Of the faults that took a whole node away."""
+        repaired = sum(incident.repaired_bytes for incident in incidents)
+        seconds = sum(incident.repair_s for incident in incidents if incident.repaired_bytes)
+        rate = repaired / 1e6 / seconds if seconds else None
+        plain = self.report["plain_copy_mb_per_s"]
+        return {
+            "bytes": repaired,
+            "seconds": round(seconds, 1),
+            "mb_per_s": None if rate is None else round(rate, 1),
+            "of_plain_copy": None if rate is None else round(rate / plain, 2),
+        }
 
-
-def wait_until_whole(store: ArtifactStore, report: Report) -> None:
-    started = time.monotonic()
-    while time.monotonic() - started < HEAL_TIMEOUT_S:
+    def _await_removal(self, store: ArtifactStore) -> None:
+        """What was deleted must leave the disks as well."""
+        self.tell("waiting until what was deleted is gone")
+        deadline = time.monotonic() + GARBAGE_TIMEOUT_S
         status = store.status()
-        short = status.under_replicated + status.missing + status.healing
-        if not short and status.nodes["up"] == sum(status.nodes.values()):
-            report.whole_after_s = round(time.monotonic() - started, 1)
+        while (status.garbage_bytes or status.trash) and time.monotonic() < deadline:
+            time.sleep(0.5)
+            status = store.status()
+        self.report["garbage_bytes"], self.report["trash"] = status.garbage_bytes, status.trash
+        if status.garbage_bytes or status.trash:
+            self.failures.append(
+                f"leaked: {status.garbage_bytes} bytes of garbage and {status.trash} artifacts in the trash"
+            )
+
+    def _check_disks(self, store: ArtifactStore) -> None:
+        try:
+            found = store.fsck()
+        except DameError as error:
+            self.failures.append(f"fsck: {error}")
             return
-        time.sleep(0.2)
+        self.report["fsck"] = {
+            name: getattr(found, name)
+            for name in ("clean", "chunks", "missing", "under", "surplus", "orphaned", "orphaned_bytes", "corrupt")
+        }
+        if not found.clean or found.orphaned:
+            self.failures.append(f"fsck found the disks not as they should be: {found}")
+
+    # --- Leaks --------------------------------------------------------------------------------------------------
+
+    def _compare(self, before: Census, after: Census) -> None:
+        self.report["census"] = {"before": asdict(before), "after": asdict(after)}
+        if sum(after.processes.values()) > sum(before.processes.values()) + PROCESSES_SPARE:
+            self.failures.append(f"leaked processes: {before.processes} before, {after.processes} after")
+        for kind in ("NameNodeActor", "StorageNodeActor"):
+            if after.processes.get(kind) != before.processes.get(kind):
+                self.failures.append(
+                    f"{after.processes.get(kind)} processes of {kind}, {before.processes.get(kind)} before"
+                )
+        for kind, count in after.descriptors.items():
+            if count > before.descriptors.get(kind, count) + DESCRIPTORS_SPARE:
+                self.failures.append(f"leaked open files: {kind} has {count}, {before.descriptors[kind]} before")
+
+    def _judge_memory(self, memory: MemorySampler) -> None:
+        self.report["memory"] = {role: samples.report() for role, samples in sorted(memory.roles.items())}
+        for role, samples in memory.roles.items():
+            slope = samples.slope_bytes_per_hour()
+            if slope is not None and slope > SLOPE_MAX_BYTES_PER_HOUR:
+                self.failures.append(f"memory of {role} grows by {slope / MIB:.0f} MiB per hour")
+
+    def _judge_leftovers(self, shared_before: int) -> None:
+        """With the cluster closed, nothing of it may be left."""
+        left = family(os.getpid())[1:]
+        shared = take_census().shared_files
+        self.report["left_after_close"] = {"processes": len(left), "shared_files": shared - shared_before}
+        if left:
+            self.failures.append(f"{len(left)} processes outlived the cluster")
+        if shared > shared_before:
+            self.failures.append(f"{shared - shared_before} entries of /dev/shm outlived the cluster")
+
+    def tell(self, text: str) -> None:
+        sys.stderr.write(f"{time.monotonic() - self.started:7.1f} s  {text}\n")
+        sys.stderr.flush()
 
 
-def soak(store: ArtifactStore, options: argparse.Namespace) -> Report:
-    report = Report(options.seed)
+def plain_copy_mb_per_s(directory: Path) -> float:
+    """One file copied to another on the same disk and fsynced, in pieces of a chunk."""
+    source, target = directory / "copy-source", directory / "copy-target"
+    _write_durably(source, lambda: [os.urandom(MIB) * 8] * (COPY_BYTES // (8 * MIB)))
     started = time.monotonic()
-    finished = threading.Event()
-    killer = threading.Thread(target=kill_now_and_then, args=(store, options.kill_every, finished, report))
-    killer.start()
-    try:
-        acknowledged = write(store, options, report)
-    finally:
-        finished.set()
-        killer.join()
-    wait_until_whole(store, report)
-    verify(store, options.seed, acknowledged, report)
-    report.seconds = round(time.monotonic() - started, 1)
-    return report
+    with source.open("rb", buffering=0) as file:
+        _write_durably(target, lambda: iter(lambda: file.read(8 * MIB), b""))
+    seconds = time.monotonic() - started
+    source.unlink()
+    target.unlink()
+    return round(COPY_BYTES / 1e6 / seconds, 1)
+
+
+def _write_durably(path: Path, pieces: Callable[[], Any]) -> None:
+    with path.open("wb", buffering=0) as file:
+        for piece in pieces():
+            file.write(piece)
+        os.fsync(file.fileno())
+
+
+def catalog_bytes(directory: Path) -> int:
+    """Of SQLite's files, without the room that is kept beside them."""
+    return sum(path.stat().st_size for path in (directory / "namenode").glob("catalog.sqlite*"))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--artifacts", type=int, default=500)
-    parser.add_argument("--minutes", type=float, default=0, help="stop writing after this long; 0 for no limit")
+    parser.add_argument("--minutes", type=float, default=5, help="how long clients work and faults are injected")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kill-every", type=float, default=4.0, metavar="SECONDS")
+    parser.add_argument("--clients", type=int, default=3)
+    parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--data-dir", type=Path, help="a new directory; a temporary one unless told otherwise")
     options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="dame-soak-") as temporary,
-        connect(data_dir=options.data_dir or temporary) as store,
-    ):
-        report = soak(store, options)
-    print(json.dumps(asdict(report)))
-    return 1 if report.lost or report.whole_after_s < 0 else 0
+    stdout = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # Ray's native code writes to standard output what belongs to the errors
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    with tempfile.TemporaryDirectory(prefix="dame-soak-", ignore_cleanup_errors=True) as temporary:
+        directory = (options.data_dir or Path(temporary)).absolute()
+        directory.mkdir(parents=True, exist_ok=True)
+        soak = Soak(options, directory)
+        soak.run()
+    document = {"seed": options.seed, "minutes": options.minutes, **soak.report, "failures": soak.failures}
+    print(json.dumps(document), file=stdout, flush=True)
+    return 1 if soak.failures else 0
 
 
 if __name__ == "__main__":

@@ -3,68 +3,18 @@ back."""
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from benchmarks.replicas import DAMAGES, good_files, replica_files
 from benchmarks.workload import Clients, small
 from core.store import ArtifactStore
 from tests.integration.processes import eventually
-from tests.integration.wholeness import KIB, content, good_files, has_all_copies, is_whole, replica_files
+from tests.integration.wholeness import KIB, content, has_all_copies, is_whole
 
 pytestmark = pytest.mark.ray
-
-
-def flip_a_bit(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(-100, os.SEEK_END)
-        byte = file.read(1)
-        file.seek(-1, os.SEEK_CUR)
-        file.write(bytes([byte[0] ^ 4]))
-
-
-def tear_the_header(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.write(bytes(16))
-
-
-def cut_off_the_end(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def empty(path: Path) -> None:
-    os.truncate(path, 0)
-
-
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-def make_unreadable(path: Path) -> None:
-    """Permissions do not hinder root; no one can read a directory as a file."""
-    path.unlink()
-    path.mkdir()
-
-
-def put_another_in_its_place(path: Path) -> None:
-    """A file system that lost its order: a whole chunk file under another chunk's name."""
-    other = next(file for file in path.parents[1].glob("*/*") if file != path)
-    path.unlink()
-    shutil.copyfile(other, path)
-
-
-DAMAGES: tuple[Callable[[Path], None], ...] = (
-    flip_a_bit,
-    tear_the_header,
-    cut_off_the_end,
-    empty,
-    remove,
-    make_unreadable,
-    put_another_in_its_place,
-)
 
 
 def test_damaged_chunk_files_are_replaced_while_clients_work(healthy: ArtifactStore, cluster_directory: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,7 +25,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("small") / "data"
     with ExitStack() as stack:
         stack.enter_context(small_disk(directory / "storage", 64 * MIB))
-        stack.enter_context(small_disk(directory / "namenode", 4 * MIB))
+        stack.enter_context(small_disk(directory / "namenode", 64 * MIB))
         up = Up(directory, "--nodes", "3", environment={"DAME_DISK_RESERVE_BYTES": str(2 * MIB)})
         stack.callback(up.kill)
         source = directory / "kept"
@@ -98,16 +99,28 @@ def test_a_storage_disk_that_fills_during_an_upload(directory: Path) -> None:
 
 
 def test_a_full_catalog_disk(directory: Path) -> None:
-    with filled(directory / "namenode"):
+    """Nothing new is stored; reading, deleting and a restart of the NameNode find the room that was kept for them."""
+    catalog = directory / "namenode"
+    dame_json("upload", "in the way", "content", data_dir=directory)
+    with filled(catalog):
+        # Room that SQLite has already may take a few small edits.
         refused = next(
             done
             for number in range(20)
             if (done := dame("upload", f"unknown {number}", "x", data_dir=directory)).returncode != 0
         )
         assert refused.returncode == 1
-        assert b"can't be written" in refused.stderr and b"nothing was changed" in refused.stderr
+        assert b"full" in refused.stderr and b"Free" in refused.stderr, refused.stderr.decode()
         before = names(directory)
         assert_same(fetch("kept", data_dir=directory), KEPT)
-        assert dame_json("status", data_dir=directory)["nodes"]["up"] == 3
+        assert dame_json("delete", "in the way", data_dir=directory)["version"] == 1
+        assert "in the way" not in names(directory)
+
+        epoch = dame_json("status", data_dir=directory)["epoch"]
+        os.kill(int((catalog / "lock").read_text()), signal.SIGKILL)
+        assert_same(fetch("kept", data_dir=directory), KEPT)
+        status = dame_json("status", data_dir=directory)
+        assert (status["epoch"], status["nodes"]["up"]) == (epoch + 1, 3)
+        assert dame("upload", "still unknown", "x", data_dir=directory).returncode == 1
     eventually(lambda: dame("upload", "known", "x", data_dir=directory).returncode == 0)
-    assert names(directory) == sorted([*before, "known"])
+    assert names(directory) == sorted({*before, "known"} - {"in the way"})

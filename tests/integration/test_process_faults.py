@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.replicas import good_files, replica_files
 from benchmarks.workload import Clients, small
 from core.store import ArtifactStore
 from tests.integration.processes import ROOT, eventually
-from tests.integration.wholeness import KIB, content, good_files, has_all_copies, is_whole, replica_files
+from tests.integration.wholeness import KIB, content, has_all_copies, is_whole
 
 pytestmark = pytest.mark.ray
 
