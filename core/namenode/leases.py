@@ -15,8 +15,10 @@ class Upload:
 
     lease: Lease
     adopted: bool = False
-    """Begun with an earlier NameNode: it may hold chunks that this one has not seen being allocated."""
-    pins: dict[str, None] = field(default_factory=dict)
+    """Begun with an earlier NameNode, or let go for a while: it may hold chunks that were not watched over all the
+    time."""
+    pins: dict[str, bool] = field(default_factory=dict)
+    """By chunk, whether it was watched over since before it was stored: allocated in this upload, while not adopted."""
 
 
 class Leases:

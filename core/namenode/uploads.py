@@ -80,6 +80,7 @@ class Uploads:
             self._check_count()
             self._promise()
             upload = state.leases.open(lease)
+            upload.adopted = True  # let go meanwhile, if it was this NameNode's
         # Also when it is known by a `begin` that came again, late: what was stored before was not watched by this one.
         upload.adopted |= lease.epoch != state.epoch
         self._promise()
@@ -108,11 +109,11 @@ class Uploads:
         for chunk_id in upload.pins if upload else ():
             self._state.redundancy.unpin(chunk_id)
 
-    def _pin(self, upload: Upload, key: ChunkKey) -> Chunk:
+    def _pin(self, upload: Upload, key: ChunkKey, watched: bool) -> Chunk:
         redundancy = self._state.redundancy
         self._check_key(key)
         if key.id not in upload.pins:
-            upload.pins[key.id] = None
+            upload.pins[key.id] = watched
             redundancy.pin(key)
         return redundancy.chunks[key.id]
 
@@ -139,7 +140,7 @@ class Uploads:
 
     def _allocate(self, upload: Upload, key: ChunkKey, excluded: Sequence[str]) -> Allocation:
         state, replication = self._state, upload.lease.replication
-        chunk = self._pin(upload, key)
+        chunk = self._pin(upload, key, watched=not upload.adopted)
         holders = state.redundancy.holders(chunk, ("counts",))
         quorum = self._quorum(replication)
         if len(holders) >= quorum:
@@ -284,11 +285,12 @@ class Uploads:
         counting = {member.id: member for member in self._state.members if member.role == "counts"}
         fewest, lacking, claims = upload.lease.replication, 0, {}
         for key, nodes in told.items():
-            chunk = self._pin(upload, key)
+            chunk = self._pin(upload, key, watched=False)
+            watched = upload.pins[key.id]
             claims[key.id] = [
                 node_id
                 for node_id in nodes
-                if node_id in counting and self._is_credible(chunk, counting[node_id], upload.adopted)
+                if node_id in counting and self._is_credible(chunk, counting[node_id], watched)
             ]
             holders = {*self._state.redundancy.holders(chunk, ("counts",)), *claims[key.id]}
             fewest = min(fewest, len(holders))
@@ -297,16 +299,16 @@ class Uploads:
             raise self._not_durable(request, lacking, quorum, upload.adopted)
         return Stored(fewest, claims)
 
-    def _is_credible(self, chunk: Chunk, member: Member, adopted: bool) -> bool:
+    def _is_credible(self, chunk: Chunk, member: Member, watched: bool) -> bool:
         """Whether a node that confirmed a chunk to the client has not lost it since, as far as is known.
 
-        In an upload that began with an earlier NameNode, the confirmation may be older than this one, which did not
-        watch over the chunk then: the node's own reports know better than the client whether it is still there.
+        A chunk that was not watched over since before it was stored may have been deleted since: the node's own reports
+        know better than the client whether it is still there.
         """
         return (
             chunk.replicas.get(member.id) != "deleting"
             and self._state.redundancy.believes(member.id, chunk.id)
-            and not (adopted and member.session.reported)
+            and (watched or not member.session.reported)
         )
 
     def _not_durable(self, request: CommitRequest, lacking: int, quorum: int, adopted: bool) -> DameError:

@@ -568,6 +568,33 @@ def test_a_begin_that_comes_again_late_makes_no_old_confirmation_credible(driver
         driver.namenode.commit(driver.now_ms, request)
 
 
+def test_a_commit_that_comes_again_late_makes_no_old_confirmation_credible(make_driver: MakeDriver) -> None:
+    """Simulation, seed 31603: the upload had been abandoned, and its chunks deleted."""
+    driver = make_driver(garbage_grace_ms=5_000, unknown_grace_ms=5_000)
+    request = driver.send(driver.begin("a", b"once"), b"once")
+    driver.run(2_000)
+    driver.namenode.abandon(driver.now_ms, request.lease)
+    driver.run(20_000)
+    assert not driver.holders(request.chunks[0].chunk.id)
+    driver.nodes[request.chunks[0].nodes[0]].alive = False
+    for _ in range(2):
+        with pytest.raises(NotReady):
+            driver.namenode.commit(driver.now_ms, request)
+
+
+def test_neither_do_a_begin_and_a_commit_that_both_come_again_late(make_driver: MakeDriver) -> None:
+    driver = make_driver(garbage_grace_ms=5_000, unknown_grace_ms=5_000)
+    begin = BeginRequest("upload-1", "a", "upload", 4, None, None)
+    request = driver.send(driver.namenode.begin(driver.now_ms, begin), b"once")
+    driver.run(2_000)
+    driver.namenode.abandon(driver.now_ms, request.lease)
+    driver.run(20_000)
+    driver.namenode.begin(driver.now_ms, begin)
+    for _ in range(2):
+        with pytest.raises(NotEnoughNodes):
+            driver.namenode.commit(driver.now_ms, request)
+
+
 def test_begin_right_after_a_restart_asks_for_patience(driver: Driver) -> None:
     driver.restart_namenode()
     with pytest.raises(NotReady):
