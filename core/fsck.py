@@ -42,6 +42,10 @@ PATIENCE_MS = 5_000
 COPY_PATIENCE_MS = 60_000
 """The same while copies are under way."""
 
+ASK_AGAIN_MS = 30_000
+"""A node that is up and says nothing for so long is asked once more, for question or answer may be lost; then after
+twice as long, and so on."""
+
 _REACHABLE = ("up", "suspect", "draining", "drained")
 
 
@@ -159,19 +163,25 @@ class Fsck:
     ) -> dict[str, Answer]:
         """The answers of all nodes that can be reached, by id; a node that falls silent meanwhile is an error."""
         reachable = [node for node in nodes if node.state in _REACHABLE]
-        calls = {node.id: ask(self._gateway.namenode.node_ref(node.id), *arguments) for node in reachable}
         answers: dict[str, Answer] = {}
+        calls: dict[str, list[Call]] = {node.id: [] for node in reachable}
+        started_ms = self._gateway.monotonic_ms()
         while calls:
             self._check_cancelled()
             self._tell(Steps(doing, len(answers), len(reachable)))
-            done = {id(call) for call in self._gateway.wait(calls.values(), POLL_MS)}
-            for node_id in [node_id for node_id, call in calls.items() if id(call) in done]:
-                answers[node_id] = _result(calls.pop(node_id))
+            waited_ms = self._gateway.monotonic_ms() - started_ms
+            for node_id, asked in calls.items():
+                if waited_ms >= ASK_AGAIN_MS * (2 ** len(asked) - 1):
+                    asked.append(ask(self._gateway.namenode.node_ref(node_id), *arguments))
+            asked_all = [call for asked in calls.values() for call in asked]
+            done = {id(call) for call in self._gateway.wait(asked_all, POLL_MS)}
+            for node_id in [node_id for node_id, asked in calls.items() if any(id(call) in done for call in asked)]:
+                answers[node_id] = _result(next(call for call in calls.pop(node_id) if id(call) in done))
             if not done:
                 answers.update(self._fallen_silent(calls))
         return answers
 
-    def _fallen_silent(self, calls: dict[str, Call]) -> dict[str, StorageNodeError]:
+    def _fallen_silent(self, calls: dict[str, list[Call]]) -> dict[str, StorageNodeError]:
         """Nodes that were asked and are no longer there to answer; they are not waited for."""
         gone = [node for node in self._gateway.namenode.nodes() if node.id in calls and node.state not in _REACHABLE]
         for node in gone:

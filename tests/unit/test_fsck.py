@@ -12,8 +12,9 @@ import pytest
 
 from core.config import Config
 from core.errors import Cancelled
-from core.model import FsckReport, Steps
-from tests.inprocess import Cluster
+from core.gateway import Call
+from core.model import FsckReport, NodeRef, Steps
+from tests.inprocess import Cluster, Faults, InProcessCall, InProcessGateway
 
 CONTENT = random.Random(1).randbytes(2048)
 
@@ -158,3 +159,24 @@ def test_steps_are_told_and_it_can_be_cancelled(cluster: Cluster) -> None:
     cancel.set()
     with pytest.raises(Cancelled):
         cluster.store.fsck(cancel=cancel)
+
+
+def test_a_lost_question_is_asked_again(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node is up all the time, so that its silence alone would be waited for without end."""
+    walk, wait, asked = InProcessGateway.walk, InProcessGateway.wait, []
+
+    def wait_while_nodes_beat(self: InProcessGateway, calls: list[Call], timeout_ms: int) -> list[Call]:
+        cluster.beat()
+        return wait(self, calls, timeout_ms)
+
+    def lost_once(self: InProcessGateway, node: NodeRef) -> Call:
+        asked.append(node.id)
+        return InProcessCall(lambda: None, Faults(hangs=True)) if len(asked) == 1 else walk(self, node)
+
+    monkeypatch.setattr(InProcessGateway, "walk", lost_once)
+    monkeypatch.setattr(InProcessGateway, "wait", wait_while_nodes_beat)
+    report = cluster.store.fsck()
+    assert report.clean
+    assert all(node.walked for node in report.nodes)
+    assert len(asked) == 5
+    assert asked[-1] == asked[0]
