@@ -23,6 +23,8 @@ class CatalogFaults:
         """SimulatedCrash at the n-th beginning or end of a transaction from now."""
         self.crash_takes_effect = False
         """Whether the statement it happens at took effect."""
+        self.crash_unanswered = False
+        """SimulatedCrash after the next mutation of a client took effect, before the client hears of it."""
         self.error: str | None = None
         """Every transaction fails with this."""
 
@@ -67,6 +69,7 @@ class SimulatedCatalog(Catalog):
 
     def prepare(self, faults: CatalogFaults, applied: Callable[[edits.Edit], None]) -> None:
         self._applied = applied
+        self._faults = faults
         self._connection: Any = FaultyConnection(self._connection, faults)
         self.writer._connection = self._connection
 
@@ -77,6 +80,9 @@ class SimulatedCatalog(Catalog):
         finally:
             if self._connection.committed > before:
                 self._applied(edit)
+        if self._faults.crash_unanswered and isinstance(edit, edits.ClientEdit):
+            self._faults.crash_unanswered = False
+            raise SimulatedCrash("the NameNode before it answered")
 
 
 def open_catalog(

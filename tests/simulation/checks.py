@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from core.config import write_quorum
-from core.model import CHECKPOINT_NAME, CommitRequest, DeleteChunk, HeartbeatReply
+from core.model import CHECKPOINT_NAME, Command, CommitRequest, DeleteChunk, HeartbeatReply
 from core.namenode import edits
 from core.storagenode import chunkfile
 from core.storagenode.chunkfile import HEADER_BYTES
@@ -89,12 +89,15 @@ class Checks:
     # --- Storage nodes ------------------------------------------------------------------------------------------------
 
     def watch(self, machine: Machine, node: StorageNode) -> None:
-        """Look over a storage node's shoulder when it deletes."""
+        """Look over a storage node's shoulder when it obeys and when it deletes."""
         machine.place.node_id = node.id
         chunks = node._chunks
         delete = chunks.delete
 
+        obeyed: int | None = None
+
         def checked(chunk_id: str) -> None:
+            require(obeyed in (None, node.epoch), f"{machine} deletes for a NameNode of the past")
             delete(chunk_id)
             self._after_delete(machine, chunk_id)
 
@@ -105,7 +108,16 @@ class Checks:
                 self.destroyed(machine, chunk_id)
             quarantine(chunk_id)
 
-        quarantine = chunks.quarantine
+        def obey_checked(reply: HeartbeatReply) -> list[Command]:
+            nonlocal obeyed
+            obeyed = reply.epoch
+            commands = obey(reply)
+            require(not commands or obeyed == node.epoch, f"{machine} obeys a NameNode of the past")
+            obeyed = None
+            return commands
+
+        obey, quarantine = node.obey, chunks.quarantine
+        node.obey = obey_checked  # type: ignore[method-assign]
         chunks.delete = checked  # type: ignore[method-assign]
         chunks.quarantine = quarantine_checked  # type: ignore[method-assign]
 

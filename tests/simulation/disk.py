@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from core.storagenode.chunkfile import HEADER_BYTES
 from tests.simulation.filesystem import REAL, FileSystem, Handle, content_of, files_below
 from tests.simulation.journal import Parts
 
@@ -101,7 +102,9 @@ class Disk(FileSystem):
         content = bytearray(content_of(self.path(parts)))
         kind = rng.choice(("flipped", "cut", "deleted")) if content else "deleted"
         if kind == "flipped":
-            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+            # Evenly in what the storage node looks at with each read and in what only the hash tells of.
+            first = min(HEADER_BYTES, len(content) - 1) * rng.randrange(2)
+            content[rng.randrange(first, len(content))] ^= 1 << rng.randrange(8)
         elif kind == "cut":
             del content[rng.randrange(len(content)) :]
         self.replace(parts, None if kind == "deleted" else bytes(content))

@@ -6,6 +6,7 @@ A fault that destroys replicas is left out where it would destroy the last good 
 from __future__ import annotations
 
 import errno
+import random
 import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ class Faults:
         self._kinds: dict[str, Callable[[], str | None]] = {
             "namenode killed": self._kill_namenode,
             "namenode crash at a call": self._crash_namenode_at_a_call,
+            "namenode dies unanswered": self._let_namenode_die_unanswered,
             "namenode crash loop": self._crash_loop,
             "namenode stale": self._leave_stale_namenode,
             "namenode stopped": self._stop_namenode,
@@ -90,6 +92,7 @@ class Faults:
         world.capacity_bytes = None
         world.network.calm()
         world.catalog_faults.error = world.catalog_faults.crash_after = None
+        world.catalog_faults.crash_unanswered = False
         self._end_stale_namenode()
         if world.namenode is not None:
             world.namenode.paused_until_ms = 0
@@ -122,6 +125,10 @@ class Faults:
         faults.crash_after = self._rng.randint(1, 12)
         faults.crash_takes_effect = self._rng.random() < 0.5
         return f"in {faults.crash_after}"
+
+    def _let_namenode_die_unanswered(self) -> str | None:
+        self._world.catalog_faults.crash_unanswered = True
+        return ""
 
     def _crash_loop(self) -> str | None:
         """It dies again and again, soon after each start."""
@@ -304,18 +311,7 @@ class Faults:
         return not any(other.place.failing for other in self._world.machines) and self._world.checks.can_spare(machine)
 
     def _rot(self) -> str | None:
-        """One replica goes bad, or is gone, and nobody notices."""
-        machine, checks, rng = self._machine(), self._world.checks, self._rng
-        chunk_ids = [chunk_id for chunk_id in checks.chunks_on(machine) if checks.is_good(machine, chunk_id)]
-        if machine.place.failing or not chunk_ids:
-            return None
-        chunk_id = rng.choice(chunk_ids)
-        if not checks.can_spare_chunk(machine, chunk_id):
-            return None
-        rot = machine.disk.rot(rng, chunk_id)
-        assert rot is not None
-        checks.destroyed(machine, chunk_id)
-        return f"{machine} {chunk_id[:6]} {rot.kind}"
+        return rot_one(self._world, self._machine(), self._rng)
 
     def _lose_disk(self) -> str | None:
         """The disk is replaced by an empty one: a new node as far as anybody can tell."""
@@ -338,6 +334,21 @@ class Faults:
 
     def _operate(self) -> str | None:
         return self._workload.operate(self._rng)
+
+
+def rot_one(world: World, machine: Machine, rng: random.Random) -> str | None:
+    """One replica of a machine goes bad, or is gone, and nobody notices; none if the last good one would be."""
+    checks = world.checks
+    chunk_ids = [chunk_id for chunk_id in checks.chunks_on(machine) if checks.is_good(machine, chunk_id)]
+    if machine.place.failing or not chunk_ids:
+        return None
+    chunk_id = rng.choice(chunk_ids)
+    if not checks.can_spare_chunk(machine, chunk_id):
+        return None
+    rot = machine.disk.rot(rng, chunk_id)
+    assert rot is not None
+    checks.destroyed(machine, chunk_id)
+    return f"{machine} {chunk_id[:6]} {rot.kind}"
 
 
 def copy_catalog(catalog: SimulatedCatalog | None, directory: object) -> None:

@@ -14,7 +14,7 @@ FAULTS: dict[str, tuple[float, int]] = {
     "namenode killed": (0.5, 15_000),
     "namenode crash at a call": (0.5, 15_000),
     "namenode crash loop": (0.1, 40_000),
-    "namenode stale": (0.2, 30_000),
+    "namenode stale": (0.3, 20_000),
     "namenode stopped": (0.2, 20_000),
     "catalog disk fails": (0.2, 20_000),
     "clock steps": (0.2, 15_000),
@@ -30,12 +30,13 @@ FAULTS: dict[str, tuple[float, int]] = {
     "one-way partition": (0.3, 10_000),
     "disk full": (0.3, 10_000),
     "disk fails": (0.3, 10_000),
-    "rot": (0.3, 4_000),
+    "rot": (0.5, 3_000),
     "disk lost": (0.15, 20_000),
     "disks swapped": (0.1, 20_000),
     "client killed": (0.5, 6_000),
     "client stopped": (0.3, 8_000),
     "operator": (0.4, 8_000),
+    "namenode dies unanswered": (0.4, 8_000),
 }
 """By kind: the share of seeds in which it happens at all, and the mean time between two of them."""
 
@@ -44,6 +45,7 @@ WORKLOADS: dict[str, float] = {
     "ring": 1,
     "storm": 1,
     "abandoned": 1,
+    "again": 1,
     "drain": 1,
     "crash loop": 0.7,
     "full disks": 1,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.model import FsckReport
+from tests.simulation.faults import rot_one
 from tests.simulation.filesystem import files_below
 from tests.simulation.oracle import require
-from tests.simulation.scheduler import START_MS, Nobody
+from tests.simulation.scheduler import Nobody
 from tests.simulation.workloads import Client, Workload
 from tests.simulation.world import World
 
@@ -34,6 +35,8 @@ def settle(world: World, workload: Workload) -> None:
 def _come_to_rest(world: World) -> None:
     _take_operators_words_back(world)
     _wait_for_rest(world, _nodes_away)
+    _let_replicas_rot(world)
+    _read_among_bad_replicas(world)
     _scrub(world)
     _wait_for_rest(world, _unrest)
     _check_that_it_stays(world)
@@ -67,6 +70,26 @@ def _take_operators_words_back(world: World) -> None:
             client.operate("undrain", node.id)
 
     _as_client(world, act, "last operator")
+
+
+def _let_replicas_rot(world: World) -> None:
+    rng = world.rng("last rot")
+    for machine in world.machines:
+        told = rot_one(world, machine, rng)
+        if told is not None:
+            world.trace.fault("rot", told)
+
+
+def _read_among_bad_replicas(world: World) -> None:
+    """Nothing has been looked through since the last fault: what is read now must be right all the same."""
+
+    def act(client: Client) -> None:
+        for name, newest in sorted(world.oracle.live.items()):
+            client.read(name)
+            for version in world.oracle.versions_of(name, newest):
+                client.read_version(name, version)
+
+    _as_client(world, act, "reader")
 
 
 def _scrub(world: World) -> None:
@@ -211,4 +234,4 @@ def _read_everything(world: World) -> None:
             for version in world.oracle.versions_of(name, newest):
                 require(client.read_version(name, version) is not None, f"{name} version {version} can't be read")
 
-    _as_client(world, act, f"last reader {START_MS}")
+    _as_client(world, act, "last reader")

@@ -27,6 +27,8 @@ VERBS = ("upload", "update", "get", "piece", "version", "delete", "undelete", "p
 WHEN_LIVE = (0.7, 5, 3, 1, 2, 3, 0.5, 0.3, 1, 0.2, 0.2)
 WHEN_GONE = (6, 0.7, 0.7, 0.3, 0.3, 0.5, 3, 0.7, 1, 0.2, 0.2)
 """How often which verb is used on an artifact that is there, or is not, as far as one who sees everything can tell."""
+AGAIN = 20
+"""Of so many contents that were written last, one may be written once more."""
 RING = 4
 OPERATOR = "operator"
 
@@ -46,7 +48,9 @@ class Client:
     # --- Content ----------------------------------------------------------------------------------------------------
 
     def content(self, chunks_max: int = 10) -> bytes:
-        """Some chunks, many of which others have used too."""
+        """Some chunks, many of which others have used too; or all that was written once, and perhaps removed since."""
+        if self.rng.random() < 0.25 and self.world.oracle.contents:
+            return self.rng.choice(list(self.world.oracle.contents.values())[-AGAIN:])
         size_bytes = self.world.config.chunk_size_bytes
         pieces = [self._piece(size_bytes) for _ in range(self.rng.randint(0, chunks_max))]
         return b"".join(pieces) + self.rng.randbytes(self.rng.randrange(size_bytes))
@@ -196,6 +200,7 @@ class Workload:
             "ring": self._ring,
             "storm": self._storm,
             "abandoned": self._abandoned,
+            "again": self._again,
         }
 
     @property
@@ -284,6 +289,18 @@ class Workload:
         client.pause(1, 500)
         name = f"large{client.rng.randrange(6)}"
         client.write(client.rng.choice(("upload", "update")), name, client.content(30))
+
+    def _again(self, client: Client, seat: int) -> None:
+        """The same content goes and comes back, about when its chunks are collected."""
+        grace_ms = client.world.config.garbage_grace_ms
+        name, content = f"again{seat}", client.rng.randbytes(2 * client.world.config.chunk_size_bytes)
+        for _ in range(3):
+            live = client.world.oracle.states(name, client.world.oracle.moment)[-1] is not None
+            client.write("update" if live else "upload", name, content)
+            client.read(name)
+            client.delete(name)
+            client.purge(name)
+            client.pause(grace_ms, grace_ms + 3_000)
 
     # --- The ring -------------------------------------------------------------------------------------------------
 

@@ -116,7 +116,7 @@ class World:
     ) -> Any:
         """One call, tried once. Raises what the NameNode raises, or ClusterUnreachable."""
         target = NAMENODE
-        if from_node and STALE in self.network.processes and self._rng.random() < 0.3:
+        if from_node and STALE in self.network.processes and self._rng.random() < 0.5:
             target = STALE
         call = self.network.call(source, target, method, lambda process: process.ask(method, arguments))
         if not self.network.wait([call], timeout_ms):
