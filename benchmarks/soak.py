@@ -39,9 +39,11 @@ SETTINGS = {
     "DAME_TRASH_RETENTION_MS": "60000",
     "DAME_GARBAGE_GRACE_MS": "30000",
     "DAME_UNKNOWN_GRACE_MS": "60000",
+    "DAME_LEASE_MS": "60000",
 }
-"""What is deleted goes within minutes, so that an hour's writing fits on the disk and its removal is part of the
-test."""
+"""What is deleted goes within minutes, so that an hour's writing fits on the disk and its removal is part of the test.
+The last is for NameNodes that are killed: each waits that long for uploads of the one before, and keeps garbage
+meanwhile; at its default of an hour no garbage would ever go."""
 
 PROCESSES_SPARE = 3
 """Ray keeps a few idle workers, more or fewer."""
