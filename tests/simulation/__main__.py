@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 
 from tests.simulation.run import Outcome, run_seed
 
+TELL_S = 60
+"""How often to tell how far it is."""
 TAIL = 60
 """Events told of a run that failed."""
 
@@ -72,9 +74,12 @@ def run_range(options: argparse.Namespace) -> int:
     started_s = time.monotonic()
     if options.minutes:
         seeds = until(seeds, started_s + options.minutes * 60)
-    done, failed, injected = 0, [], Counter[str]()
+    done, failed, injected, told_s = 0, [], Counter[str](), started_s
     for outcome in run_many(seeds, options.jobs):
         done += 1
+        if time.monotonic() - told_s > TELL_S:
+            told_s = time.monotonic()
+            print(f"{done} seeds, {done / (told_s - started_s):.1f} seeds/s", file=sys.stderr, flush=True)
         injected += outcome.counters
         if outcome.failure:
             failed.append(outcome.seed)

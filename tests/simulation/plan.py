@@ -150,7 +150,7 @@ def _weather(rng: random.Random) -> Weather:
         return Weather()
     return Weather(
         lost=rng.choice((0.0, 0.005, 0.03)),
-        doubled=rng.choice((0.0, 0.01, 0.1)),
+        doubled=rng.choice((0.0, 0.01, 0.1, 0.3)),
         late=rng.choice((0.0, 0.02, 0.2)),
         delay_ms=rng.choice((2, 20)),
         late_ms=rng.choice((200, 1_000, 4_000)),

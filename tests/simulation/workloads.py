@@ -30,7 +30,7 @@ WHEN_GONE = (6, 0.7, 0.7, 0.3, 0.3, 0.5, 3, 0.7, 1, 0.2, 0.2)
 AGAIN = 20
 """Of so many contents that were written last, one may be written once more."""
 RING = 4
-OPERATOR = "operator"
+OPERATORS = ("operator1", "operator2")
 
 
 class Client:
@@ -342,25 +342,26 @@ class Workload:
     # --- Operators ------------------------------------------------------------------------------------------------
 
     def operate(self, rng: random.Random) -> str | None:
-        """An operator fails or drains a node, and perhaps takes it back later; never all at once."""
+        """An operator fails or drains a node, and takes it back later, or strikes it off the cluster."""
         world = self._world
-        if OPERATOR in self._tasks:
+        free = [address for address in OPERATORS if address not in self._tasks]
+        verb, undo = rng.choice((("drain", "undrain"), ("fail", "recover"), ("forget", "")))
+        machines = [machine for machine in world.machines if machine.node_id]
+        if verb == "forget":
+            machines = [machine for machine in machines if machine.process is None]
+        if not free or not machines:
             return None
-        machine = rng.choice([machine for machine in world.machines if machine.node_id] or [None])
-        if machine is None:
-            return None
-        verb, undo = rng.choice((("drain", "undrain"), ("fail", "recover")))
-        client = Client(world, OPERATOR)
-        client.rng = rng
-        node_id, patience_ms = machine.node_id, rng.randint(500, 15_000)
+        machine, patience_ms = rng.choice(machines), rng.randint(500, 15_000)
+        client, node_id = Client(world, free[0]), machine.node_id
 
         def run() -> None:
             try:
                 client.operate(verb, node_id)
-                client.pause(patience_ms, patience_ms)
-                client.operate(undo, node_id)
+                if undo:
+                    client.pause(patience_ms, patience_ms)
+                    client.operate(undo, node_id)
             finally:
-                del self._tasks[OPERATOR]
+                del self._tasks[client.address]
 
-        self._tasks[OPERATOR] = world.scheduler.spawn(Nobody(), run, OPERATOR)
+        self._tasks[client.address] = world.scheduler.spawn(Nobody(), run, client.address)
         return f"{verb} {machine} for {patience_ms} ms"
