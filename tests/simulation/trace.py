@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from pathlib import Path
 
 from blake3 import blake3
 
@@ -13,15 +14,17 @@ TAIL_EVENTS = 400
 
 
 class Trace:
-    def __init__(self, now_ms: Callable[[], int], keep_all: bool = False) -> None:
+    def __init__(self, now_ms: Callable[[], int], directory: Path, keep_all: bool = False) -> None:
+        """directory: of this run, under another name each time, which the trace leaves out."""
         self._now_ms = now_ms
+        self._directory = f"{directory}/"
         self._hash = blake3()
         self._tail: deque[str] = deque(maxlen=None if keep_all else TAIL_EVENTS)
         self.injected: Counter[str] = Counter()
         """Faults, by kind."""
 
     def note(self, text: str) -> None:
-        line = f"{self._now_ms() - START_MS:>7} {text}"
+        line = f"{self._now_ms() - START_MS:>7} {text.replace(self._directory, '')}"
         self._hash.update(line.encode())
         self._tail.append(line)
 

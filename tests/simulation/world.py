@@ -30,7 +30,7 @@ class World:
     def __init__(self, plan: Plan, disks: Disks, directory: Path, keep_trace: bool = False) -> None:
         self.plan = plan
         self.scheduler = Scheduler()
-        self.trace = Trace(lambda: self.scheduler.now_ms, keep_trace)
+        self.trace = Trace(lambda: self.scheduler.now_ms, directory, keep_trace)
         self.network = Network(self.scheduler, self.trace, self.rng("network"))
         self.oracle = Oracle(directory / "oracle", self.trace)
         self.directory = directory
