@@ -36,7 +36,7 @@ class Drains:
                 member.drained = False
                 continue
             looked_at += self._look(member)
-            drained = member.drain.left == 0 and member.session.reported and not state.safe_mode
+            drained = member.drain.left == 0 and member.session.verified and not state.safe_mode
             if drained and not member.drained:
                 text = f"{member.name} is drained: it can be stopped"
                 state.events.record(state.now_ms, "info", text, node=member.id)

@@ -232,3 +232,21 @@ def test_a_countdown_forgets_how_fast_it_was_long_ago() -> None:
     for second in range(2, 100):
         countdown.note(second * 1_000, 100)
     assert countdown.eta_ms() is None
+
+
+def test_a_node_that_was_away_is_not_drained_before_it_has_told_what_it_holds(make_driver: MakeDriver) -> None:
+    """Simulation, seed 40575: the chunk was known only from the client, whose word went with the node's silence."""
+    driver = make_driver(3)
+    late = {node.id: node.heartbeat() for node in driver.nodes.values()}
+    for heartbeat in late.values():
+        driver.namenode.heartbeat(driver.now_ms, heartbeat)
+    driver.put("a", b"once", replication=1)
+    (node_id,) = driver.holders(driver.chunk_ids("a")[0])
+    driver.nodes[node_id].alive = False
+    driver.run(20_000)
+    driver.namenode.heartbeat(driver.now_ms, late[node_id])  # once more: its answer had been lost
+    assert drain(driver, node_id).state == "draining"
+    driver.nodes[node_id].alive = True
+    driver.run(20_000)
+    assert driver.namenode.node(driver.now_ms, node_id).node.state == "drained"
+    assert len(driver.holders(driver.chunk_ids("a")[0])) == 2
