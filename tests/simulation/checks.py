@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from core.config import write_quorum
-from core.model import CHECKPOINT_NAME, Command, CommitRequest, DeleteChunk, HeartbeatReply
-from core.namenode import edits
+from core.model import Command, CommitRequest, DeleteChunk, HeartbeatReply
 from core.storagenode import chunkfile
 from core.storagenode.chunkfile import HEADER_BYTES
 from core.storagenode.storagenode import StorageNode
@@ -147,8 +146,11 @@ class Checks:
                 self._drained.add(member.id)
                 self._check_drained(member.id)
 
-    def after_answer(self, process: NameNodeProcess, method: str, arguments: tuple[Any, ...], answer: Any) -> None:
-        if method == "commit":
+    def after_answer(
+        self, process: NameNodeProcess, method: str, arguments: tuple[Any, ...], answer: Any, since: int
+    ) -> None:
+        """since: the moment at which the call was made."""
+        if method == "commit" and self._world.oracle.applied_at[arguments[0].lease.id] > since:
             self._check_durable(process, arguments[0])
         elif isinstance(answer, HeartbeatReply):
             for command in answer.commands:
@@ -157,14 +159,8 @@ class Checks:
 
     def _check_durable(self, process: NameNodeProcess, request: CommitRequest) -> None:
         """The promise "acknowledged means durable", at the moment it is given."""
-        oracle, replication = self._world.oracle, request.lease.replication
-        published = oracle.applied_operations[request.lease.id]
-        assert isinstance(published, edits.PublishVersion)
-        if request.lease.name != CHECKPOINT_NAME and published.version not in oracle.versions():
-            return  # asked again after it had gone for good
+        replication = request.lease.replication
         for chunk_id in {stored.chunk.id: None for stored in request.chunks}:
-            if not oracle.replay.wanted(chunk_id):
-                continue  # of a checkpoint that later ones have replaced
             on = self.excused(chunk_id)
             quorum = self._quorum(process, replication)
             require(

@@ -90,6 +90,7 @@ class NameNodeProcess:
 
     def ask(self, method: str, arguments: tuple[Any, ...]) -> Any:
         """One call, as the actor's shell makes it."""
+        since = self._world.oracle.moment
         try:
             answer = self._service.ask(self._world.wall_ms(), method, *arguments)
         except SimulatedCrash as crash:
@@ -98,7 +99,7 @@ class NameNodeProcess:
         finally:
             if self.alive:
                 self._world.checks.after_call(self, method)
-        self._world.checks.after_answer(self, method, arguments, answer)
+        self._world.checks.after_answer(self, method, arguments, answer, since)
         return answer
 
     def die(self, why: str) -> None:
