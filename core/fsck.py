@@ -200,15 +200,18 @@ class Fsck:
         """The same, after a repair took replicas out of quarantine: walk again for what is there now."""
         self._walked = {}
         after = {node.node: node for node in self._walk()}
-        return [
-            replace(
-                node,
-                replicas=after[node.node].replicas,
-                quarantined=after[node.node].quarantined,
-                quarantined_bytes=after[node.node].quarantined_bytes,
+        checks = []
+        for node in nodes:
+            now = after.get(node.node, node)  # a node may have been forgotten meanwhile
+            checks.append(
+                replace(
+                    node,
+                    replicas=now.replicas,
+                    quarantined=now.quarantined,
+                    quarantined_bytes=now.quarantined_bytes,
+                )
             )
-            for node in nodes
-        ]
+        return checks
 
     # --- Chunks -------------------------------------------------------------------------------------------------
 

@@ -180,3 +180,23 @@ def test_a_lost_question_is_asked_again(cluster: Cluster, monkeypatch: pytest.Mo
     assert all(node.walked for node in report.nodes)
     assert len(asked) == 5
     assert asked[-1] == asked[0]
+
+
+def test_a_node_that_is_forgotten_during_a_repair_is_told_of_as_it_was(cluster: Cluster) -> None:
+    """Simulation, seed 61457."""
+    cluster.kill("slot-3")
+    cluster.advance(60_000)
+    forgotten = []
+
+    def forget_once(steps: Steps) -> None:
+        if steps.doing == "healing" and not forgotten:
+            forgotten.append(cluster.store.forget("sn-04"))
+
+    report = cluster.store.fsck(repair=True, progress=forget_once)
+    assert forgotten == ["sn-04"]
+    assert [(node.node, node.walked) for node in report.nodes] == [
+        ("sn-01", True),
+        ("sn-02", True),
+        ("sn-03", True),
+        ("sn-04", False),
+    ]
