@@ -8,7 +8,7 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,9 +29,10 @@ class Census:
     """How many, by what they are."""
     descriptors: dict[str, int]
     """Open files of the largest holder of each kind."""
-    shared_files: int
-    """Entries of /dev/shm."""
     shared_bytes: int
+    """Of shared memory that these processes hold: Ray's object store."""
+    shared_names: tuple[str, ...]
+    """Its entries in /dev/shm, which could outlive the processes; Ray's usually has none."""
 
 
 def take_census() -> Census:
@@ -40,13 +41,27 @@ def take_census() -> Census:
     descriptors: dict[str, int] = {}
     for pid, kind in kinds.items():
         descriptors[kind] = max(descriptors.get(kind, 0), open_files(pid))
-    shared = os.statvfs("/dev/shm")
+    shared_bytes, shared_names = _shared_memory(kinds)
     return Census(
-        dict(sorted(Counter(kinds.values()).items())),
-        dict(sorted(descriptors.items())),
-        len(list(Path("/dev/shm").iterdir())),
-        (shared.f_blocks - shared.f_bfree) * shared.f_frsize,
+        dict(sorted(Counter(kinds.values()).items())), dict(sorted(descriptors.items())), shared_bytes, shared_names
     )
+
+
+def _shared_memory(pids: Iterable[int]) -> tuple[int, tuple[str, ...]]:
+    """Bytes and names of what these processes have open under /dev/shm; a name that was removed is none."""
+    sizes: dict[tuple[int, int], int] = {}
+    names = set()
+    for pid in pids:
+        for link in _links(pid):
+            try:
+                path, found = str(link.readlink()), link.stat()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if path.startswith("/dev/shm/"):
+                sizes[found.st_dev, found.st_ino] = found.st_blocks * 512
+                if not path.endswith(" (deleted)"):
+                    names.add(path)
+    return sum(sizes.values()), tuple(sorted(names))
 
 
 def family(pid: int) -> list[int]:
@@ -87,10 +102,15 @@ def kind_of(pid: int) -> str:
 
 
 def open_files(pid: int) -> int:
+    return len(_links(pid))
+
+
+def _links(pid: int) -> list[Path]:
+    """One for each open file of a process."""
     try:
-        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        return list(Path(f"/proc/{pid}/fd").iterdir())
     except (FileNotFoundError, ProcessLookupError):
-        return 0
+        return []
 
 
 def memory_bytes(pid: int) -> int:

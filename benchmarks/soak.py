@@ -64,7 +64,6 @@ class Soak:
     failures: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        shared_before = take_census().shared_files
         self.report["plain_copy_mb_per_s"] = plain_copy_mb_per_s(self.directory)
         with (
             connect(data_dir=self.directory, nodes=self.options.nodes) as store,
@@ -74,10 +73,11 @@ class Soak:
             catalog_before = catalog_bytes(self.directory)
             clients, chaos = self._work(store)
             self._reckon(store, clients, chaos)
-            self._compare(before, take_census())
+            after = take_census()
+            self._compare(before, after)
             self.report["catalog_bytes"] = {"before": catalog_before, "after": catalog_bytes(self.directory)}
         self._judge_memory(memory)
-        self._judge_leftovers(shared_before)
+        self._judge_leftovers(after)
         self.report["seconds"] = round(time.monotonic() - self.started, 1)
 
     # --- Under load ---------------------------------------------------------------------------------------------
@@ -192,15 +192,15 @@ class Soak:
             if slope is not None and slope > SLOPE_MAX_BYTES_PER_HOUR:
                 self.failures.append(f"memory of {role} grows by {slope / MIB:.0f} MiB per hour")
 
-    def _judge_leftovers(self, shared_before: int) -> None:
+    def _judge_leftovers(self, running: Census) -> None:
         """With the cluster closed, nothing of it may be left."""
-        left = family(os.getpid())[1:]
-        shared = take_census().shared_files
-        self.report["left_after_close"] = {"processes": len(left), "shared_files": shared - shared_before}
-        if left:
-            self.failures.append(f"{len(left)} processes outlived the cluster")
-        if shared > shared_before:
-            self.failures.append(f"{shared - shared_before} entries of /dev/shm outlived the cluster")
+        processes = family(os.getpid())[1:]
+        shared = [name for name in running.shared_names if Path(name).exists()]
+        self.report["left_after_close"] = {"processes": len(processes), "shared_memory": len(shared)}
+        if processes:
+            self.failures.append(f"{len(processes)} processes outlived the cluster")
+        if shared:
+            self.failures.append(f"shared memory outlived the cluster: {', '.join(shared)}")
 
     def tell(self, text: str) -> None:
         sys.stderr.write(f"{time.monotonic() - self.started:7.1f} s  {text}\n")
