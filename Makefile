@@ -35,7 +35,6 @@ simulate: $(INSTALLED) ## Run whole clusters in virtual time under random faults
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 soak: $(INSTALLED) ## Clients at work under random faults, then a reckoning (ARGS="--minutes 60")
-	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 	$(BIN)/python benchmarks/soak.py $(ARGS)
 
 clean: ## Remove the environment and caches; data is not touched

@@ -10,6 +10,7 @@ import pytest
 from core.store import ArtifactStore
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests are shared out among processes, those that use real Ray stay together: on one cluster, one by one."""
     for item in items:
