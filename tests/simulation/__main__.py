@@ -11,12 +11,14 @@ import argparse
 import itertools
 import multiprocessing
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from tests.simulation.run import Outcome, run_seed
 
+WAITING_PER_JOB = 4
 TELL_S = 60
 """How often to tell how far it is."""
 TAIL = 60
@@ -28,8 +30,21 @@ def run_many(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
     if jobs == 1:
         yield from map(run_seed, seeds)
         return
+    waiting = threading.Semaphore(WAITING_PER_JOB * jobs)
+
+    def slowly() -> Iterator[int]:
+        """The pool would take all seeds at once, however long they take."""
+        for seed in seeds:
+            waiting.acquire()
+            yield seed
+
     with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=200) as pool:
-        yield from pool.imap_unordered(run_seed, seeds)
+        try:
+            for outcome in pool.imap_unordered(run_seed, slowly()):
+                waiting.release()
+                yield outcome
+        finally:
+            waiting.release(1_000_000)  # the pool's own thread may be waiting
 
 
 def describe(outcome: Outcome, lines: int = TAIL) -> str:
