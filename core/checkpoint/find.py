@@ -87,7 +87,8 @@ def held(directories: Iterable[Path]) -> Iterator[None]:
 
 
 def scan(directories: Sequence[Path]) -> Scan:
-    """Read all of them. Raises DirectoryFailure if they belong to several clusters, or can't be read."""
+    """Read all of them. Raises DirectoryFailure if they belong to several clusters, if they can't be read, or if
+    a later DAME wrote a manifest: an older checkpoint is not to be taken because this DAME is old."""
     result = Scan(list(directories))
     clusters: dict[str, Path] = {}
     found: dict[Manifest, None] = {}
@@ -124,6 +125,12 @@ def _manifests_in(directory: Path, result: Scan, clusters: dict[str, Path]) -> I
         try:
             content = path.read_bytes() if path.stat().st_size <= manifests.SIZE_BYTES_MAX else b""
             manifest = manifests.decode(content)
+        except manifests.NewerFormat as error:
+            raise DirectoryFailure(
+                f"The checkpoint's manifest {path} can't be read: {error}. Use the release of DAME that wrote it, or a"
+                " newer one.",
+                directory=str(directory),
+            ) from error
         except ValueError as error:
             result.damaged.append(f"{path} is no manifest of a checkpoint: {error}.")
         except OSError as error:

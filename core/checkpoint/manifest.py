@@ -18,6 +18,10 @@ from core.model import ChunkKey
 
 FORMAT = 1
 
+EPOCH_MARGIN = 1_000
+"""Added to the highest epoch that is found when a catalog is restored: a storage directory that is not at hand may have
+met later NameNodes, and would not obey one with an epoch below theirs."""
+
 SIZE_BYTES_MAX = 16 * 1024 * 1024
 """Of a manifest: enough for a catalog of 200 GB in chunks of 1 MiB."""
 
@@ -50,14 +54,19 @@ def encode(manifest: Manifest) -> bytes:
     return _canonical({**facts, "check": _check(facts)}) + b"\n"
 
 
+class NewerFormat(ValueError):
+    """It is sound, and a later release of DAME wrote it."""
+
+
 def decode(content: bytes) -> Manifest:
-    """Raises ValueError, saying what is wrong with it."""
+    """Raises ValueError, saying what is wrong with it; NewerFormat if that is this DAME's age."""
     try:
         facts = json.loads(content)
         if not isinstance(facts, dict) or facts.pop("check") != _check(facts):
             raise ValueError("it is damaged")
-        if facts.pop("format") != FORMAT:
-            raise ValueError("it was written by another DAME")
+        if (version := facts.pop("format")) != FORMAT:
+            kind = NewerFormat if version > FORMAT else ValueError
+            raise kind(f"it has format {version}, and this DAME reads format {FORMAT}")
         chunks = tuple(ChunkKey(str(chunk_id), int(size_bytes)) for chunk_id, size_bytes in facts.pop("chunks"))
         return Manifest(**facts, chunks=chunks)
     except (KeyError, TypeError, RecursionError, UnicodeDecodeError, json.JSONDecodeError) as error:

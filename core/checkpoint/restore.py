@@ -18,17 +18,13 @@ from blake3 import blake3
 from platformdirs import user_data_path
 
 from core.checkpoint.find import Scan, held, scan, storage_directories
-from core.checkpoint.manifest import Manifest
+from core.checkpoint.manifest import EPOCH_MARGIN, Manifest
 from core.directory import directory_failure, make_directory, sync_directory
-from core.errors import ConfigurationFailure, DameError, DirectoryFailure
+from core.errors import ConfigurationFailure, DirectoryFailure
 from core.model import CHECKPOINT_NAME
 from core.namenode import edits
 from core.namenode.catalog import Catalog
 from core.namenode.schema import FILE_NAME
-
-EPOCH_MARGIN = 1_000
-"""Added to the highest epoch that was found: a storage directory that is not at hand may have met later NameNodes, and
-would not obey one with an epoch below theirs."""
 
 STAGING = "restoring"
 """Where the catalog is put together, beside its place; what is left of an earlier attempt is removed."""
@@ -193,7 +189,11 @@ def _assemble(found: Scan, manifest: Manifest, path: Path) -> str:
 
 
 def _fault(manifest: Manifest, staging: Path) -> str:
-    """Why a copy is not the sound catalog that its manifest tells of; empty if it is."""
+    """Why a copy is not the sound catalog that its manifest tells of; empty if it is.
+
+    Raises DirectoryFailure for what is not the copy's fault: this DAME is too old for it, the disk is full or failing.
+    An older checkpoint would be taken otherwise, where mending that brings back the newer one.
+    """
     try:
         with closing(sqlite3.connect(staging / FILE_NAME)) as connection:
             (said,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
@@ -202,8 +202,18 @@ def _fault(manifest: Manifest, staging: Path) -> str:
         with closing(Catalog.open(staging, manifest.cluster_id)) as catalog:
             catalog.check()
             known = (catalog.cluster_id, catalog.epoch, catalog.edits)
-    except (sqlite3.Error, DameError, AssertionError) as error:
+    except AssertionError as error:
         return f"it can't be used ({error})"
+    except (sqlite3.Error, DirectoryFailure) as error:
+        cause = error if isinstance(error, sqlite3.Error) else error.__cause__
+        if type(cause) is sqlite3.DatabaseError:  # corrupt, or no database; what the machine can't do is of a subclass
+            return f"it can't be used ({error})"
+        if isinstance(error, DirectoryFailure):
+            raise
+        raise DirectoryFailure(
+            f"A checkpoint of the catalog can't be checked in {staging}: {error}. Look after its disk and try again.",
+            directory=str(staging),
+        ) from error
     return "" if known == (manifest.cluster_id, manifest.epoch, manifest.edits) else "it is not what its manifest says"
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from core.checkpoint import manifest as manifests
 from core.checkpoint.find import scan, storage_directories
-from core.checkpoint.manifest import Manifest
-from core.checkpoint.restore import EPOCH_MARGIN, STAGING, restore, restore_catalog
+from core.checkpoint.manifest import EPOCH_MARGIN, Manifest
+from core.checkpoint.restore import STAGING, restore, restore_catalog
 from core.checkpoint.save import Checkpointer
 from core.directory import lock_directory
 from core.errors import ConfigurationFailure, DirectoryFailure, DirectoryInUse
+from core.namenode import schema
+from core.namenode.catalog import Catalog
 from core.storagenode import identity
 from tests.inprocess import Cluster
 from tests.unit.checkpoint import disaster
@@ -137,6 +141,92 @@ def test_a_manifest_that_lies_is_not_believed(cluster: Cluster, checkpointer: Ch
     told = disaster.restore_catalog(cluster)
     assert told.edits == made.edits
     assert [passed.why for passed in told.not_whole] == ["it is not what its manifest says"]
+
+
+# --- What is not a checkpoint's fault -------------------------------------------------------------------------------
+
+
+def test_a_manifest_of_a_later_dame_is_not_passed_over(
+    cluster: Cluster, checkpointer: Checkpointer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpointer.save()
+    cluster.store.upload("a", b"one")
+    newer = checkpointer.save()
+    disaster.lose_catalog(cluster)
+    monkeypatch.setattr(manifests, "FORMAT", manifests.FORMAT + 1)
+    (disaster.slots(cluster)[2] / manifests.FOLDER / manifests.file_name(newer)).write_bytes(manifests.encode(newer))
+    monkeypatch.undo()
+    with pytest.raises(DirectoryFailure, match=r"it has format 2.* Use the release of DAME that wrote it, or a newer"):
+        disaster.restore_catalog(cluster)
+    assert not list((cluster.directory / "namenode").glob("catalog*"))
+
+
+def test_a_catalog_of_another_format_is_not_passed_over(
+    cluster: Cluster, checkpointer: Checkpointer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpointer.save()
+    disaster.lose_catalog(cluster)
+    monkeypatch.setattr(schema, "FORMAT_VERSION", schema.FORMAT_VERSION - 1)
+    with pytest.raises(DirectoryFailure, match=r"^The catalog .* has format 1; this DAME reads format 0"):
+        disaster.restore_catalog(cluster)
+
+
+@pytest.mark.parametrize("place", ["check", "open"])
+def test_an_older_checkpoint_is_not_taken_because_this_machine_fails(
+    cluster: Cluster, checkpointer: Checkpointer, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    checkpointer.save()
+    cluster.store.upload("a", b"one")
+    newer = checkpointer.save()
+    disaster.lose_catalog(cluster)
+    errors = [sqlite3.OperationalError("database or disk is full")]
+    sound_check = Catalog.check
+
+    def check(catalog: Catalog) -> None:
+        if errors:
+            raise errors.pop()
+        sound_check(catalog)
+
+    def connect(directory: Path, new_cluster_id: str) -> sqlite3.Connection:
+        if errors:
+            error = errors.pop()
+            raise schema._unusable(directory, error) from error
+        return schema.connect(directory, new_cluster_id)
+
+    if place == "check":
+        monkeypatch.setattr(Catalog, "check", check)
+    else:
+        monkeypatch.setattr("core.namenode.catalog.connect", connect)
+    with pytest.raises(DirectoryFailure, match="database or disk is full"):
+        disaster.restore_catalog(cluster)
+    assert disaster.restore_catalog(cluster).edits == newer.edits, "the machine is mended"
+
+
+def test_a_copy_that_is_no_sound_database_is_passed_over(
+    cluster: Cluster, checkpointer: Checkpointer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = checkpointer.save()
+    cluster.store.upload("a", b"one")
+    checkpointer.save()
+    disaster.lose_catalog(cluster)
+    sound_check = Catalog.check
+    seen: list[str] = []
+
+    def check(catalog: Catalog) -> None:
+        if not seen:
+            path = catalog.directory / schema.FILE_NAME
+            seen.append(path.name)
+            with path.open("r+b") as file:  # rots after the check of its integrity, before it is read
+                file.write(b"no database" * 1_000)
+            with closing(sqlite3.connect(path)) as connection:
+                connection.execute("SELECT * FROM facts")
+        sound_check(catalog)
+
+    monkeypatch.setattr(Catalog, "check", check)
+    told = disaster.restore_catalog(cluster)
+    assert told.edits == older.edits
+    (passed_over,) = told.not_whole
+    assert passed_over.why.startswith("it can't be used (")
 
 
 def test_nothing_whole_is_a_sentence_and_changes_nothing(cluster: Cluster) -> None:
