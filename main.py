@@ -41,13 +41,13 @@ class Options:
     def connect(self, on_stage: headless.OnStage) -> ArtifactStore:
         return connect(self.address, data_dir=self.data_dir, nodes=self.nodes, on_stage=on_stage)
 
-    def restore_catalog(self, storage: Sequence[Path]) -> Restored:
+    def restore_catalog(self, storage: Sequence[Path], older: bool) -> Restored:
         if self.address is not None:
             raise UsageError(
                 "restore-catalog works on directories of this machine, not on an address; drop --address, or unset"
                 " DAME_ADDRESS."
             )
-        return restore_catalog(self.data_dir, storage)
+        return restore_catalog(self.data_dir, storage, older)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

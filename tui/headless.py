@@ -60,7 +60,7 @@ POLL_S = 0.1
 
 OnStage = Callable[[str], None]
 Connect = Callable[[OnStage], ArtifactStore]
-Restore = Callable[[Sequence[Path]], Restored]
+Restore = Callable[[Sequence[Path], bool], Restored]
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,13 @@ def run(
     words: Sequence[str],
     connect: Connect,
     streams: Streams,
-    restore: Restore = lambda storage: restore_catalog(storage=storage),
+    restore: Restore = lambda storage, older: restore_catalog(None, storage, older),
 ) -> int:
     """Do what the words say; the answer is the exit code.
 
     connect: opens the store; called only for verbs that need one, after the words are understood.
-    restore: puts a checkpoint in the place of the cluster's lost catalog, from its own and these storage directories.
+    restore: puts a checkpoint in the place of the cluster's lost catalog, from its own and these storage directories;
+        the second argument is whether it may be an older one than directories that were not named may have.
     """
     try:
         invocation = parse(words)
@@ -166,7 +167,8 @@ def _announce(store: ArtifactStore, as_json: bool, streams: Streams) -> None:
 
 
 def _restore_catalog(invocation: Invocation, restore: Restore, streams: Streams) -> int:
-    restored = restore([Path(text).expanduser() for text in invocation.arguments.storage])
+    given = invocation.arguments
+    restored = restore([Path(text).expanduser() for text in given.storage], given.older)
     text = restored_text(restored, Config.from_environment())
     _answer(Result("text", restored, text), invocation.json, streams)
     return DONE

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,13 @@ _FILE_NAME = re.compile(r"\d{12}-\d{15}-\d{15}\.json")
 def file_name(manifest: Manifest) -> str:
     """Sorted by name, the newest checkpoint is the last."""
     return f"{manifest.epoch:012d}-{manifest.edits:015d}-{manifest.time_ms:015d}.json"
+
+
+def before_restore(found: Sequence[Path]) -> list[Path]:
+    """Of the manifests in a directory, newest first, those of the time before the last restore that they tell of."""
+    epochs = [int(path.name.partition("-")[0]) for path in found]
+    jumps = [place for place in range(1, len(found)) if epochs[place - 1] - epochs[place] > EPOCH_MARGIN]
+    return list(found[jumps[0] :]) if jumps else []
 
 
 def files(directory: Path) -> list[Path]:

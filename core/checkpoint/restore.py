@@ -79,30 +79,33 @@ class Restored:
     """The first hundred of which the newest version has such chunks."""
 
 
-def restore_catalog(data_dir: Path | None = None, storage: Sequence[Path] = ()) -> Restored:
+def restore_catalog(data_dir: Path | None = None, storage: Sequence[Path] = (), older: bool = False) -> Restored:
     """Put the newest whole checkpoint of the catalog in the catalog's place. Raises DirectoryFailure, with nothing
-    changed, when there is a catalog, when a directory is in use, or when there is no whole checkpoint.
+    changed, when there is a catalog, when a directory is in use, when there is no whole checkpoint, or when a newer one
+    may be whole with storage directories that were not named.
 
     data_dir: of an embedded cluster; None for the user data directory, or, if storage directories are named, for the
     catalog's own directory on a head machine (DAME_NAMENODE_DIR).
     storage: more directories of storage nodes, mounted or copied here; each is one, or holds some as `slot-N`.
+    older: take the newest whole one even then.
     """
     if data_dir is None and storage:
         target = Path(os.environ.get("DAME_NAMENODE_DIR") or user_data_path("dame") / "namenode")
-        return restore(target, storage_directories(storage), busy=())
+        return restore(target, storage_directories(storage), (), older)
     root = (data_dir or user_data_path("dame")).expanduser().absolute()
     if not root.is_dir():
         raise DirectoryFailure(f"{root} is not there; name the directory of the cluster.", directory=str(root))
     own = [root / "storage"] if any((root / "storage").glob("slot-*")) else []
     if not own and not storage:
         raise ConfigurationFailure(f"{root} has no storage directories; name those of the cluster with --storage.")
-    return restore(root / "namenode", storage_directories([*own, *storage]), busy=[root / "run"])
+    return restore(root / "namenode", storage_directories([*own, *storage]), [root / "run"], older)
 
 
-def restore(target: Path, directories: Sequence[Path], busy: Iterable[Path]) -> Restored:
+def restore(target: Path, directories: Sequence[Path], busy: Iterable[Path], older: bool = False) -> Restored:
     """Restore the catalog into a directory from these directories of storage nodes.
 
-    busy: directories that a running cluster locks; those that do not exist can't be in use. Raises DirectoryFailure.
+    busy: directories that a running cluster locks; those that do not exist can't be in use. older: as for
+    restore_catalog. Raises DirectoryFailure.
     """
     _refuse_present(target)
     make_directory(target)
@@ -112,12 +115,31 @@ def restore(target: Path, directories: Sequence[Path], busy: Iterable[Path]) -> 
         with _staging(target) as staging:
             manifest, not_whole = _newest_whole(found, staging)
             restored = _adopt(found, staging, manifest, not_whole, target / FILE_NAME)
+            if not older:
+                _refuse_older(restored)
             try:
                 (staging / FILE_NAME).rename(target / FILE_NAME)
                 sync_directory(target)
             except OSError as error:
                 raise directory_failure(target, error) from error
         return restored
+
+
+def _refuse_older(restored: Restored) -> None:
+    """What a newer checkpoint lacks may be on a directory that was not named."""
+    if not (restored.not_whole and restored.nodes_not_scanned):
+        return
+    newest = restored.not_whole[0]
+    raise DirectoryFailure(
+        f"A newer checkpoint of the catalog than the newest whole one was found, but {newest.why}. It may be whole with"
+        f" the directories of the storage nodes that were not scanned: {', '.join(restored.nodes_not_scanned)}. Name"
+        " those too with --storage, or go on without them with --older; then"
+        f" {(newest.time_ms - restored.time_ms) // 1_000} seconds more of what was done are lost."
+        f"{''.join(f' {sentence}' for sentence in restored.damaged)}",
+        nodes_not_scanned=list(restored.nodes_not_scanned),
+        newest_time_ms=newest.time_ms,
+        whole_time_ms=restored.time_ms,
+    )
 
 
 def _refuse_present(target: Path) -> None:

@@ -16,7 +16,8 @@ from core.directory import sync_directory, write_durably
 from core.errors import DiskFailure, DiskFull, InvalidRequest, StorageNodeError
 
 KEPT = 2
-"""The newest, and the one before in case that one turns out not to be whole."""
+"""The newest, and the one before in case that one turns out not to be whole. Beside them the newest of the time before
+the last restore: it may be whole together with directories that were not at hand then."""
 
 
 class Checkpoints:
@@ -53,7 +54,8 @@ class Checkpoints:
     def _drop_old(self) -> None:
         """What can't be dropped now is dropped the next time."""
         with contextlib.suppress(OSError):
-            kept = manifests.files(self._directory)[:KEPT]
+            found = manifests.files(self._directory)
+            kept = [*found[:KEPT], *manifests.before_restore(found)[:1]]
             for path in self._folder.iterdir():
                 if path not in kept:
                     path.unlink()

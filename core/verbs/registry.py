@@ -476,6 +476,12 @@ _ALL = (
                 metavar="DIR",
                 repeated=True,
             ),
+            Argument(
+                "older",
+                "take an older checkpoint, though one that is newer may be whole with directories that are not named",
+                ("--older",),
+                switch=True,
+            ),
         ),
         None,
         needs_store=False,

@@ -99,7 +99,8 @@ class World:
         for path in old.glob("catalog.sqlite*"):
             path.unlink()
         place = self.directory / "restore"
-        restored = restore(place, [machine.disk.directory for machine in self.machines], busy=())
+        directories = [machine.disk.directory for machine in self.machines]
+        restored = restore(place, directories, busy=(), older=True)  # these are all that there are
         self.trace.fault("catalog lost", f"restored {restored.edits} of {self.oracle.replay.edits} edits")
         REAL.rename(place / FILE_NAME, old / FILE_NAME)
         self.oracle.restored(old / FILE_NAME, restored.edits)

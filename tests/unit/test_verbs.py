@@ -322,15 +322,18 @@ def test_help_for_what_is_no_verb() -> None:
 
 
 def test_an_option_may_be_given_several_times() -> None:
-    assert given_to("restore-catalog") == {"storage": ()}
-    assert given_to("restore-catalog --storage a --json --storage=b") == {"storage": ("a", "b")}
+    assert given_to("restore-catalog") == {"storage": (), "older": False}
+    assert given_to("restore-catalog --storage a --json --storage=b") == {
+        "storage": ("a", "b"),
+        "older": False,
+    }
     assert refused("restore-catalog --storage").message == "--storage needs a value: --storage DIR."
     assert refused("restore-catalog a").details == {"position": 16}
     assert "--storage" in complete("restore-catalog --storage a --s", 31, [], []).candidates
 
 
 def test_usage() -> None:
-    assert VERBS["restore-catalog"].usage == "restore-catalog [--storage DIR ...]"
+    assert VERBS["restore-catalog"].usage == "restore-catalog [--storage DIR ...] [--older]"
     assert VERBS["get"].usage == "get NAME [--version N] [--output PATH]"
     assert (
         VERBS["upload"].usage

@@ -143,6 +143,50 @@ def test_a_manifest_that_lies_is_not_believed(cluster: Cluster, checkpointer: Ch
     assert [passed.why for passed in told.not_whole] == ["it is not what its manifest says"]
 
 
+def beyond_reach(cluster: Cluster, newer: Manifest, older: Manifest) -> list[Path]:
+    """The catalog is lost; these directories are at hand: the newer checkpoint's own chunk is only on the others."""
+    disaster.lose_catalog(cluster)
+    (only,) = {key.id for key in newer.chunks} - {key.id for key in older.chunks}
+    *hands, _away = disaster.slots(cluster)
+    for slot in hands:
+        replica(slot, only).unlink(missing_ok=True)
+    return hands
+
+
+def test_a_newer_one_that_other_directories_may_complete_is_not_passed_over(
+    cluster: Cluster, checkpointer: Checkpointer
+) -> None:
+    cluster.store.upload("a", b"one")
+    older = checkpointer.save()
+    cluster.advance(90_000)
+    cluster.store.upload("b", b"two")
+    hands = beyond_reach(cluster, checkpointer.save(), older)
+    target = cluster.directory / "namenode"
+    with pytest.raises(DirectoryFailure, match=r"1 of its 1 chunks.*not scanned: sn-04\..*--older.* 90 seconds more"):
+        restore(target, hands, busy=())
+    assert not list(target.glob("catalog*"))
+    told = restore(target, hands, busy=(), older=True)
+    assert (told.edits, told.nodes_not_scanned) == (older.edits, ("sn-04",))
+
+
+def test_the_manifest_of_the_one_passed_over_outlives_new_checkpoints(
+    cluster: Cluster, checkpointer: Checkpointer
+) -> None:
+    cluster.store.upload("a", b"one")
+    older = checkpointer.save()
+    cluster.store.upload("b", b"two")
+    newer = checkpointer.save()
+    hands = beyond_reach(cluster, newer, older)
+    restore(cluster.directory / "namenode", hands, busy=(), older=True)
+    disaster.start(cluster)
+    for number in range(4):
+        cluster.store.upload(f"after-{number}", b"goes on")
+        newest = checkpointer_of(cluster).save()
+    for slot in disaster.slots(cluster):
+        kept = [manifests.decode(path.read_bytes()) for path in manifests.files(slot)]
+        assert len(kept) == 3 and (kept[0], kept[-1]) == (newest, newer)
+
+
 # --- What is not a checkpoint's fault -------------------------------------------------------------------------------
 
 
