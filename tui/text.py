@@ -136,8 +136,13 @@ def _local(time_ms: int, pattern: str) -> str:
 
 def scrubbing(of: NodeInfo | ClusterStatus, now_ms: int) -> str:
     """`1,204 of 6,233 (19%) at 12 MiB/s; all of it 3d ago`: how far the re-reading of replicas is."""
-    last = f"all of it {age(now_ms - of.last_scrub_ms)} ago" if of.last_scrub_ms else "never all of it yet"
+    last = last_scrub(of, now_ms)
     if of.scrub_done >= of.scrub_total:
         return f"resting; {last}"
     part = f"{count(of.scrub_done)} of {count(of.scrub_total)} ({share(of.scrub_done, of.scrub_total)})"
     return f"{part} at {rate(of.scrub_bytes_per_s)}; {last}"
+
+
+def last_scrub(of: NodeInfo | ClusterStatus, now_ms: int) -> str:
+    """`all of it 3d ago`: when every replica had been re-read."""
+    return f"all of it {age(now_ms - of.last_scrub_ms)} ago" if of.last_scrub_ms else "never all of it yet"

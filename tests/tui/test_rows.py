@@ -17,7 +17,7 @@ from core.verbs import Result
 from tests.fakes import FakeStore
 from tui import words
 from tui.filters import matches
-from tui.lines import bar, clip, clip_middle, fit, plain, sparkline, width_of, wrap
+from tui.lines import bar, clip, clip_line, clip_middle, fit, plain, sparkline, width_of, wrap
 from tui.panels import artifacts, chunk_map, cluster, nodes, preview
 from tui.panels.transfers import strip, transfer_line
 from tui.poller import FetchFailed, Poller, SnapshotFetched, Watched
@@ -116,6 +116,41 @@ def test_problems_come_worst_first(store: FakeStore) -> None:
 def test_the_cluster_panel_fits_any_size(width: int, height: int) -> None:
     shown = picture(FakeStore(2))
     assert len(cluster.lines(AppState(latest=shown, shown=shown), width, height)) <= height
+
+
+def test_what_matters_fits_the_cluster_panel_at_its_narrowest() -> None:
+    """48 cells, with all that makes lines long at once."""
+    shown = picture(FakeStore(2))
+    status = replace(
+        shown.status,
+        missing=12,
+        at_risk=345,
+        under_replicated=6_789,
+        healing=12,
+        healing_bytes=4 << 30,
+        healing_bytes_per_s=212 << 20,
+        healing_eta_ms=20_000,
+        quarantined=5,
+        trash=123,
+        garbage_bytes=12 << 20,
+        garbage_due_ms=shown.status.now_ms + 480_000,
+        scrub_done=12_043,
+        scrub_total=62_330,
+        scrub_bytes_per_s=12 << 20,
+        last_scrub_ms=shown.status.now_ms - 3 * 86_400_000,
+    )
+    shown = replace(shown, status=status)
+    rows = [plain(clip_line(row, 48)) for row in cluster.lines(AppState(latest=shown, shown=shown), 48, 20)]
+    for words_shown in (
+        "missing 12  at risk 345",
+        "◐ 12 copies, 4.0 GiB, 20s at 212 MiB/s",
+        "5 in quarantine",
+        "garbage 12 MiB, goes in 8m",
+        "19% at 12 MiB/s; all of it 3d ago",
+    ):
+        assert any(words_shown in row for row in rows), rows
+    narrow = [plain(clip_line(row, 40)) for row in cluster.lines(AppState(latest=shown, shown=shown), 40, 20)]
+    assert any(row.endswith("◐ 12 copies, 4.0 GiB, 20s") for row in narrow), narrow
 
 
 @given(st.integers(1, 5000))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
+
 from core.model import NODE_STATES, ClusterStatus
+from core.units import plural
 from tui.lines import Line, Run, bar, line, sparkline, wrap
 from tui.panels.nodes import used_tone
 from tui.state import AppState
-from tui.text import count, duration, rate, safe, scrubbing, share, size
-from tui.words import NODE_GLYPHS, checkpoint, cluster_health, garbage, healing_progress
+from tui.text import count, duration, last_scrub, rate, safe, share, size
+from tui.words import NODE_GLYPHS, checkpoint, cluster_health, garbage
 
 LABEL_WIDTH = 10
 
@@ -25,7 +28,8 @@ def lines(state: AppState, width: int, height: int) -> list[Line]:
         _capacity(status, width),
         [_nodes(status)],
         [_replicas(status)],
-        [_healing(status)],
+        [_healing(status, width)],
+        _quarantine(status),
         [
             _spark("read", state.read_rates, status.read_bytes_per_s, width),
             _spark("write", state.write_rates, status.write_bytes_per_s, width),
@@ -83,29 +87,39 @@ def _nodes(status: ClusterStatus) -> Line:
 
 
 def _replicas(status: ClusterStatus) -> Line:
-    """Chunks by what they lack; the numbers are there even when they are none."""
+    """Chunks by what they lack, the worst first; the numbers are there even when they are none."""
     return _labelled(
         "chunks",
         count(status.chunks),
-        Run("  under ", "dim"),
-        Run(count(status.under_replicated), "warn" if status.under_replicated else ""),
-        Run("  at risk ", "dim"),
-        Run(count(status.at_risk), "bad" if status.at_risk else ""),
         Run("  missing ", "dim"),
         Run(count(status.missing), "bad" if status.missing else ""),
+        Run("  at risk ", "dim"),
+        Run(count(status.at_risk), "bad" if status.at_risk else ""),
+        Run("  under ", "dim"),
+        Run(count(status.under_replicated), "warn" if status.under_replicated else ""),
     )
 
 
-def _healing(status: ClusterStatus) -> Line:
+def _healing(status: ClusterStatus, width: int) -> Line:
     if status.healing:
-        return _labelled(
-            "healing", Run(f"◐ {count(status.healing)} copies under way", "accent"), healing_progress(status)
-        )
+        return _labelled("healing", Run(_copying(status, width - LABEL_WIDTH), "accent"))
     if status.rebalancing:
-        return _labelled("healing", Run(f"◌ rebalancing, {count(status.rebalancing)} copies under way", "dim"))
+        return _labelled("healing", Run(f"◌ rebalancing, {plural(status.rebalancing, 'copy', 'copies')}", "dim"))
     if status.healing_waits:
         return _labelled("healing", Run("‖ waiting", "warn"))
     return _labelled("healing", Run("nothing to do" if not status.under_replicated else "to be ordered", "dim"))
+
+
+def _copying(status: ClusterStatus, room: int) -> str:
+    """`◐ 12 copies, 4.0 GiB, 20s at 212 MiB/s`: what is left and for how long; the pace only where there is room."""
+    text = f"◐ {plural(status.healing, 'copy', 'copies')}"
+    if not status.healing_bytes:
+        return text
+    text += f", {size(status.healing_bytes)}"
+    if status.healing_eta_ms is not None:
+        text += f", {duration(status.healing_eta_ms / 1000)}"
+    pace = f" at {rate(status.healing_bytes_per_s)}"
+    return text + pace if cell_len(text + pace) <= room else text
 
 
 def _spark(label: str, values: Sequence[float], now: int, width: int) -> Line:
@@ -126,17 +140,24 @@ def _namenode(status: ClusterStatus) -> Line:
     return _labelled("namenode", f"up {up}", Run("  epoch ", "dim"), str(status.epoch))
 
 
+def _quarantine(status: ClusterStatus) -> list[Line]:
+    """No line while there is nothing in it: it has a place far up."""
+    if not status.quarantined:
+        return []
+    return [_labelled("replicas", Run(f"{count(status.quarantined)} in quarantine", "warn"))]
+
+
 def _upkeep(status: ClusterStatus) -> list[Line]:
     return [
-        _labelled(
-            "upkeep",
-            Run("trash ", "dim"),
-            count(status.trash),
-            Run("  garbage ", "dim"),
-            garbage(status),
-            Run("  quarantined ", "dim"),
-            Run(count(status.quarantined), "warn" if status.quarantined else ""),
-        ),
-        _labelled("scrub", scrubbing(status, status.now_ms)),
+        _labelled("upkeep", Run("trash ", "dim"), count(status.trash), Run("  garbage ", "dim"), garbage(status)),
+        _labelled("scrub", _scrub(status)),
         _labelled("catalog", Run("checkpoint ", "dim"), checkpoint(status)),
     ]
+
+
+def _scrub(status: ClusterStatus) -> str:
+    """`19% at 12 MiB/s; all of it 3d ago`."""
+    last = last_scrub(status, status.now_ms)
+    if status.scrub_done >= status.scrub_total:
+        return f"resting; {last}"
+    return f"{share(status.scrub_done, status.scrub_total)} at {rate(status.scrub_bytes_per_s)}; {last}"
