@@ -153,7 +153,12 @@ class Chaos:
         return self.rng.sample(files, min(len(files), self.rng.randint(1, DAMAGED_MAX)))
 
     def _namenode(self) -> int:
-        return lock_holder(self.directory / "namenode" / "lock")
+        """Its process. There must be one: to the kernel 0 is this process and all its kin."""
+        lock = self.directory / "namenode" / "lock"
+        pid = lock_holder(lock)
+        if not pid:
+            raise RuntimeError(f"no process is named in {lock}")
+        return pid
 
     # --- Watching -----------------------------------------------------------------------------------------------
 

@@ -91,11 +91,13 @@ class Soak:
         deadline = time.monotonic() + self.options.minutes * 60
         with clients:
             injector.start()
-            while time.monotonic() < deadline and injector.is_alive():
-                time.sleep(min(PROGRESS_EVERY_S, max(0.1, deadline - time.monotonic())))
-                self._tell_progress(clients, chaos)
-            enough.set()
-            injector.join()
+            try:
+                while time.monotonic() < deadline and injector.is_alive():
+                    time.sleep(min(PROGRESS_EVERY_S, max(0.1, deadline - time.monotonic())))
+                    self._tell_progress(clients, chaos)
+            finally:  # the fault of the moment is undone, and none is injected into what comes after
+                enough.set()
+                injector.join()
         return clients, chaos
 
     def _tell_progress(self, clients: Clients, chaos: Chaos) -> None:
