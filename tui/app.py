@@ -171,6 +171,12 @@ class DashboardApp(App[int]):
         self.state.trouble = str(event.error)
         self.update_views()
 
+    @property
+    def now_ms(self) -> int:
+        """The NameNode's time as of the newest picture; before the first one, this machine's."""
+        latest = self.state.latest
+        return latest.status.now_ms if latest else round(self._wall_clock() * 1000)
+
     def refresh_now(self) -> None:
         self.link.wake()
 

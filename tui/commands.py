@@ -6,14 +6,15 @@ Every verb runs by the registry, in a worker thread; here is only decided where 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UsageError
 from core.model import Version
 from core.verbs import VERBS, Context, Invocation, Result, parse_line
 from tui.errors import Failure, Outcome
-from tui.panels import fsck
+from tui.lines import Line
+from tui.panels import fsck, trash
 from tui.screens.artifact import ArtifactScreen
 from tui.screens.confirm import Confirm, Question
 from tui.screens.content import ContentDialog, ContentForm
@@ -98,7 +99,10 @@ class Commands:
         elif outcome.kind == "versions":
             self._app.open_screen(ArtifactScreen(invocation.arguments.name, panel="versions"))
         elif outcome.kind == "fsck":
-            self._show_report(outcome)
+            self._show_fsck(outcome)
+        elif outcome.kind == "trash" and outcome.value:
+            rows, now_ms = outcome.value, self._app.now_ms
+            self._show_report("trash", lambda width: trash.lines(rows, now_ms, width))
         elif outcome.kind == "node":
             self._app.open_screen(NodeScreen(outcome.value.node.id, outcome.value.node.name))
         else:
@@ -106,10 +110,13 @@ class Commands:
         if invocation.verb.mutates:
             self._app.refresh_now()
 
-    def _show_report(self, outcome: Result) -> None:
+    def _show_fsck(self, outcome: Result) -> None:
         self._app.tell(outcome.text, "warning" if outcome.failed else "info")
         report, verdict = outcome.value, outcome.text
-        self._app.push_screen(ReportScreen("fsck", lambda width: fsck.lines(report, verdict, width)))
+        self._show_report("fsck", lambda width: fsck.lines(report, verdict, width))
+
+    def _show_report(self, title: str, lines: Callable[[int], Sequence[Line]]) -> None:
+        self._app.push_screen(ReportScreen(title, lines))
 
     def _deleted(self, version: Version) -> None:
         self._app.state.deleted.append(version.name)

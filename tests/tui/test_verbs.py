@@ -9,8 +9,10 @@ import pytest
 from core.verbs import VERBS
 from tests.fakes import FakeStore
 from tests.tui.driver import dashboard
+from tui.lines import width_of
 from tui.screens.artifact import ArtifactScreen
 from tui.screens.node import NodeScreen
+from tui.widgets.line_view import LineView
 
 
 async def test_upload_by_line(store: FakeStore) -> None:
@@ -152,13 +154,40 @@ async def test_purge_asks_and_the_trash_is_told_of(store: FakeStore) -> None:
         await d.command("delete greeting")
         await d.until(lambda: "greeting" not in d.keys("artifacts"))
         await d.command("trash")
-        await d.until(lambda: "In the trash: greeting." in d.notice)
+        await d.until_shown("GOES IN", "greeting")
+        await d.press("escape")
         await d.command("purge greeting")
         await d.until(lambda: d.screen == "Confirm")
         assert store.calls["purge"] == 0
         await d.press("y")
         await d.until(lambda: "Purged greeting" in d.notice)
         assert store.trash() == []
+
+
+@pytest.mark.parametrize("size", [(40, 12), (80, 24), (120, 36)])
+async def test_the_trash_is_a_row_for_each_artifact(store: FakeStore, size: tuple[int, int]) -> None:
+    names = [f"runs/number-{number}/of/many/results.bin" for number in range(30)]
+    for name in names:
+        store.upload(name, b"12345678901")
+        store.delete(name)
+    async with dashboard(store, size) as d:
+        await d.command("trash")
+        await d.until(lambda: d.screen == "ReportScreen")
+        await d.until_shown("NAME", "SIZE", "lts.bin", "11 B")
+        page = d.app.screen.query_one("#page", LineView)
+        assert len(page.lines) == 1 + len(names)
+        assert all(width_of(row) <= page.inner_width for row in page.lines)
+        if size[0] >= 80:
+            await d.until_shown("GOES IN", "DELETED", "  3d  ")
+        await d.press("escape")
+        await d.until(lambda: d.screen == "DashboardScreen")
+
+
+async def test_an_empty_trash_is_a_sentence(store: FakeStore) -> None:
+    async with dashboard(store) as d:
+        await d.command("trash")
+        await d.until(lambda: "The trash is empty." in d.notice)
+        assert d.screen == "DashboardScreen"
 
 
 async def test_a_question_takes_no_answer_too_early(store: FakeStore) -> None:
