@@ -85,9 +85,9 @@ class ChunkStore:
     # --- Replicas -----------------------------------------------------------------------------------------------
 
     def write(self, chunk_id: str, data: Buffer, *, overwrite: bool = False) -> bool:
-        """Make the chunk durable. True if it was written, False if a replica of this size was there.
+        """Make the chunk durable. True if it was written, False if a good replica was there, which is read to tell.
 
-        overwrite: do not trust a file that is there. Raises ChunkCorrupt if the bytes are not those the id names,
+        overwrite: do not look at a file that is there. Raises ChunkCorrupt if the bytes are not those the id names,
         DiskFull, DiskFailure; then nothing of it is left behind.
         """
         path = self._path(chunk_id)
@@ -101,7 +101,7 @@ class ChunkStore:
                 chunk=chunk_id,
             )
         try:
-            if not overwrite and _payload_bytes(path) == len(payload):
+            if not overwrite and _payload_bytes(path) == len(payload) and self._is_there_and_good(path, chunk_id):
                 # Its writer may have died before this.
                 sync_directory(path.parent)
                 return False
@@ -130,6 +130,12 @@ class ChunkStore:
         except ChunkMissing:
             self._count(chunk_id, 0)
             raise
+
+    def _is_there_and_good(self, path: Path, chunk_id: str) -> bool:
+        try:
+            return self._is_good(path, chunk_id)
+        except ChunkMissing:
+            return False
 
     def _is_good(self, path: Path, chunk_id: str) -> bool:
         try:

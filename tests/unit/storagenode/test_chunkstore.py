@@ -102,6 +102,34 @@ def test_a_replica_of_the_wrong_size_is_replaced(store: ChunkStore, chunk: Chunk
     assert store.verify(chunk_id)
 
 
+@pytest.mark.parametrize("offset", [0, 500])
+def test_a_rotten_replica_is_replaced(store: ChunkStore, chunk: Chunk, tmp_path: Path, offset: int) -> None:
+    """Nobody has found the rot yet, and whoever stores the chunk again is told that it is durable."""
+    chunk_id, data = chunk()
+    store.write(chunk_id, data)
+    flip(file_of(tmp_path, chunk_id), offset)
+    assert store.write(chunk_id, data)
+    assert store.verify(chunk_id)
+    assert store.usage().used_bytes == len(data)
+
+
+def test_a_replica_that_vanishes_while_it_is_looked_at_is_written(
+    store: ChunkStore, chunk: Chunk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunk_id, data = chunk()
+    store.write(chunk_id, data)
+    is_good = ChunkStore._is_good
+
+    def too_late(store: ChunkStore, path: Path, chunk_id: str) -> bool:
+        file_of(tmp_path, chunk_id).unlink()
+        return is_good(store, path, chunk_id)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(ChunkStore, "_is_good", too_late)
+        assert store.write(chunk_id, data)
+    assert store.verify(chunk_id)
+
+
 def test_overwrite_trusts_no_file(store: ChunkStore, chunk: Chunk, tmp_path: Path) -> None:
     chunk_id, data = chunk()
     store.write(chunk_id, data)
