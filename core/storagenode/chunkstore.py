@@ -165,10 +165,14 @@ class ChunkStore:
         """Take a good replica out of quarantine, if there is one; its size, else 0. Raises DiskFailure."""
         path = self._path(chunk_id)
         for kept in self.quarantined.files_of(chunk_id):
-            with contextlib.suppress(ChunkMissing):
-                if self._is_good(kept, chunk_id):
-                    self._publish_again(kept, path)
-                    return self._sizes[chunk_id]
+            try:
+                good = self._is_good(kept, chunk_id)
+            except ChunkMissing:
+                self.quarantined.taken(kept)
+                continue
+            if good:
+                self._publish_again(kept, path)
+                return self._sizes[chunk_id]
         return 0
 
     def _publish_again(self, kept: Path, path: Path) -> None:
@@ -182,7 +186,10 @@ class ChunkStore:
             raise self._failure(error, f"bring chunk {path.name[:12]} back from quarantine") from error
 
     def is_surely_bad(self, kept: Path, chunk_id: str) -> bool:
-        """Whether a file in quarantine can be read and is not the chunk. Raises DiskFailure if it can't be read."""
+        """Whether a file in quarantine can be read and is not the chunk.
+
+        Raises ChunkMissing if somebody took it away, DiskFailure if it can't be read.
+        """
         try:
             with self._opened(kept, chunk_id) as (descriptor, _):
                 return chunkfile.hash_payload(descriptor) != chunk_id
@@ -218,6 +225,13 @@ class ChunkStore:
             return None
         except OSError as error:
             raise self._failure(error, f"look at chunk {chunk_id[:12]}") from error
+
+    def recount_quarantine(self) -> None:
+        """Count no longer what somebody took out of quarantine. Raises DiskFailure."""
+        try:
+            self.quarantined.recount()
+        except OSError as error:
+            raise self._failure(error, "list its quarantine") from error
 
     def take_in(self, chunk_id: str) -> bool:
         """Count a file that is there, once its hash is verified and its name durable. Raises DiskFailure."""

@@ -8,6 +8,7 @@ Hard state: the files. The rest is read from them when the directory is opened.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -72,8 +73,20 @@ class Quarantine:
         sync_directory(self._folder)
 
     def taken(self, path: Path) -> None:
-        """A file was moved out again."""
+        """A file was moved out again, or somebody removed it."""
         self._forget(path.name)
+
+    def recount(self) -> None:
+        """Forget the files that somebody removed."""
+        with self._lock:
+            kept = list(self._kept)
+        # Listed after: a file that is put in meanwhile is not one of these.
+        there: set[str] = set()
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as entries:
+            there = {entry.name for entry in entries}
+        for name in kept:
+            if name not in there:
+                self._forget(name)
 
     def next_to_drop(self, now_ms: int) -> Path | None:
         """What is there for too long, or the oldest while there is too much; None while the bounds are kept."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-from core.errors import StorageNodeError
+from core.errors import ChunkMissing, StorageNodeError
 from core.model import WalkReport
 from core.storagenode.chunkstore import ChunkStore
 from core.storagenode.inventory import Inventory
@@ -38,6 +38,7 @@ class Walker:
         held = self._inventory.sizes()
         differing = [chunk_id for chunk_id in sorted({*on_disk, *held}) if on_disk.get(chunk_id) != held.get(chunk_id)]
         found = Counter(self._judge(chunk_id) for chunk_id in differing)
+        self._chunks.recount_quarantine()
         return WalkReport(
             replicas=len(self._inventory.sizes()),
             removed=found["removed"],
@@ -87,6 +88,8 @@ class Walker:
                     self._chunks.quarantined.drop(kept)
             if not dispensable:
                 self._bring_back(chunk_id)
+        except ChunkMissing:
+            self._chunks.quarantined.taken(kept)
         except (OSError, StorageNodeError):
             self._chunks.quarantined.put_off(kept, now_ms)
 

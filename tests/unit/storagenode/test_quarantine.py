@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.config import DAY_MS, MIB, Config
+from core.errors import DiskFailure
 from core.model import QuarantineUsage
 from core.storagenode import chunkfile
 from core.storagenode.chunkstore import ChunkStore
@@ -159,6 +161,57 @@ def test_what_can_not_be_read_is_not_dropped(
         broken.setattr(chunkfile, "hash_payload", unreadable)
         node.look_after(now_ms() + 400 * DAY_MS)
     assert kept(node) == {f"{chunk_id}.0"}
+
+
+def test_what_a_person_removed_is_no_longer_counted_once_its_time_is_up(
+    node: StorageNode, chunk: Chunk, chunk_path: PathOf
+) -> None:
+    chunk_id = spoil(node, chunk_path, chunk, 1)
+    (node.directory / "quarantine" / f"{chunk_id}.0").unlink()
+    node.look_after(now_ms() + 400 * DAY_MS)
+    assert node.heartbeat().quarantine == QuarantineUsage()
+    assert node.heartbeat().usage.used_bytes == 0
+
+
+def test_what_a_person_removed_is_not_looked_for_again(node: StorageNode, chunk: Chunk, chunk_path: PathOf) -> None:
+    chunk_id = spoil(node, chunk_path, chunk, 1)
+    (node.directory / "quarantine" / f"{chunk_id}.0").unlink()
+    assert node.bring_back((chunk_id,)) == 0
+    assert node.heartbeat().quarantine == QuarantineUsage()
+
+
+@pytest.mark.parametrize("whole_directory", [False, True])
+def test_a_walk_tells_what_a_person_removed_from_quarantine(
+    node: StorageNode, chunk: Chunk, chunk_path: PathOf, whole_directory: bool
+) -> None:
+    gone, stays = (spoil(node, chunk_path, chunk, seed) for seed in (1, 2))
+    quarantine = node.directory / "quarantine"
+    if whole_directory:
+        shutil.rmtree(quarantine)
+    else:
+        (quarantine / f"{gone}.0").unlink()
+    report = node.walk()
+    left = [] if whole_directory else [stays]
+    assert [kept.chunk for kept in report.quarantined] == left
+    assert report.quarantine == QuarantineUsage(len(left), len(left) * FILE_BYTES)
+
+
+def test_a_quarantine_that_can_not_be_listed_is_counted_as_before(
+    node: StorageNode, chunk: Chunk, chunk_path: PathOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(node, chunk_path, chunk, 1)
+    scandir = os.scandir
+
+    def unreadable(path: Path) -> object:
+        if path.name == "quarantine":
+            raise OSError(errno.EIO, "Input/output error")
+        return scandir(path)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "scandir", unreadable)
+        with pytest.raises(DiskFailure, match="list its quarantine"):
+            node.walk()
+    assert node.heartbeat().quarantine.replicas == 1
 
 
 def test_one_whose_chunk_is_held_again_needs_no_second_look(
