@@ -171,6 +171,9 @@ class FakeStore(ArtifactStore):
         self.write_bytes_per_s = 0
         self.read_only = ""
         """As ClusterStatus has it."""
+        self.fsck_may_end = threading.Event()
+        """Clear it to hold every fsck in its midst."""
+        self.fsck_may_end.set()
         self.closed = False
         self._lock = threading.RLock()
         self._released = threading.Event()
@@ -702,6 +705,7 @@ class FakeStore(ArtifactStore):
             before = self._findings()
             if progress is not None:
                 progress(Steps("checking chunks", len(self._contents), len(self._contents)))
+        self._wait_in_fsck(cancel)
         if repair:
             self.heal()
         with self._call("fsck"):
@@ -729,6 +733,12 @@ class FakeStore(ArtifactStore):
                 catalog=(),
                 repairs=Repairs("", len(before), 0, 0, len(before) - len(findings)) if repair else None,
             )
+
+    def _wait_in_fsck(self, cancel: threading.Event | None) -> None:
+        """While a test holds it, until it is cancelled."""
+        while not self.fsck_may_end.wait(0.01):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("fsck was cancelled before its end; what it had begun to repair goes on.")
 
     def _findings(self) -> builtins.list[ChunkFinding]:
         found: dict[str, ChunkFinding] = {}

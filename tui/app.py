@@ -17,6 +17,7 @@ from textual.command import Provider
 from textual.filter import LineFilter
 from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
+from textual.widgets import Input
 
 from core.model import Severity
 from core.store import ArtifactStore
@@ -26,6 +27,7 @@ from tui.command_history import CommandHistory, default_path
 from tui.commands import Commands
 from tui.errors import Failure, Outcome
 from tui.guard import ControlFilter
+from tui.lasting import StepReached
 from tui.palette import DameCommands
 from tui.poller import FetchFailed, SnapshotFetched, Watched
 from tui.screens.confirm import Confirm, Question
@@ -188,6 +190,11 @@ class DashboardApp(App[int]):
         frames = (screen for screen in reversed(self.screen_stack) if isinstance(screen, FrameScreen))
         return next(frames, self._dashboard)
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a dialog is open, or something is being written: not the time to put a screen over it."""
+        return isinstance(self.screen, ModalScreen) or isinstance(self.screen.focused, Input)
+
     def update_views(self) -> None:
         self.front.update_view()
 
@@ -195,6 +202,7 @@ class DashboardApp(App[int]):
         """Ages grow by themselves, and a stalled transfer reports nothing."""
         self.transfers.catch_up()
         self.front.update_frame()
+        self.commands.show_reports()
 
     def open_screen(self, screen: FrameScreen) -> None:
         self.push_screen(screen)
@@ -236,6 +244,12 @@ class DashboardApp(App[int]):
             self.front.say("warn", f"{text} {' '.join(warnings)}")
         else:
             self.front.say("good", text)
+        self.update_views()
+
+    def did_not(self, text: str) -> None:
+        """Something was cancelled: no failure, and nothing done."""
+        self.tell(text, "warning")
+        self.front.say("warn", text)
         self.update_views()
 
     def failed(self, logged: str, shown: str) -> None:
@@ -308,8 +322,7 @@ class DashboardApp(App[int]):
         if transfer.state == "done" and not isinstance(outcome, Failure):
             self.did(transfer.outcome, outcome.warnings)
         elif transfer.state == "cancelled":
-            self.tell(transfer.outcome, "warning")
-            self.front.say("warn", transfer.outcome)
+            self.did_not(transfer.outcome)
         else:
             self.failed(transfer.outcome, transfer.outcome)
         self.refresh_now()
@@ -319,6 +332,12 @@ class DashboardApp(App[int]):
         cancelled = self.transfers.cancel(id)
         self.front.update_frame()
         return cancelled
+
+    # --- what takes long ---
+
+    def on_step_reached(self, _: StepReached) -> None:
+        self.commands.lasting.heard()
+        self.commands.show_lasting()
 
     # --- the end ---
 
@@ -347,6 +366,7 @@ class DashboardApp(App[int]):
             return
         self._quitting = True
         self.transfers.cancel_all()
+        self.commands.lasting.cancel()
         self.run_worker(self._leave(), group="leave", exclusive=True)
 
     async def _leave(self) -> None:

@@ -9,15 +9,17 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UsageError
+from core.errors import Cancelled, UsageError
 from core.model import Version
 from core.verbs import VERBS, Context, Invocation, Result, parse_line
 from tui.errors import Failure, Outcome
+from tui.lasting import Lasting
 from tui.lines import Line
 from tui.panels import fsck, trash
 from tui.screens.artifact import ArtifactScreen
 from tui.screens.confirm import Confirm, Question
 from tui.screens.content import ContentDialog, ContentForm
+from tui.screens.frame import FrameScreen
 from tui.screens.get import GetDialog
 from tui.screens.node import NodeScreen
 from tui.screens.preview import PreviewScreen
@@ -33,6 +35,9 @@ class Commands:
 
     def __init__(self, app: DashboardApp) -> None:
         self._app = app
+        self.lasting = Lasting(app.post_message)
+        self._reports: list[ReportScreen] = []
+        """Those that wait until nobody is asked anything."""
         self._shown: dict[str, Callable[[argparse.Namespace], None]] = {
             "list": lambda given: app.show_panel("artifacts", filter=given.filter or ""),
             "nodes": lambda given: app.show_panel("nodes", filter=""),
@@ -78,6 +83,8 @@ class Commands:
             self._app.open_screen(PreviewScreen(given.name, given.version))
         elif invocation.verb.transfers:
             self.transfer(invocation)
+        elif invocation.verb.lasts:
+            self._begin_lasting(invocation)
         else:
             self._call(invocation)
 
@@ -116,7 +123,14 @@ class Commands:
         self._show_report("fsck", lambda width: fsck.lines(report, verdict, width))
 
     def _show_report(self, title: str, lines: Callable[[int], Sequence[Line]]) -> None:
-        self._app.push_screen(ReportScreen(title, lines))
+        """At once, or when the dialog that is open or the line that is being written is done with."""
+        self._reports.append(ReportScreen(title, lines))
+        self.show_reports()
+
+    def show_reports(self) -> None:
+        """Open a report that waits, if the screen is free for it."""
+        if self._reports and not self._app.is_answering:
+            self._app.push_screen(self._reports.pop(0))
 
     def _deleted(self, version: Version) -> None:
         self._app.state.deleted.append(version.name)
@@ -127,6 +141,44 @@ class Commands:
 
     def open_node(self, id: str) -> None:
         self._app.open_screen(NodeScreen(id, self._node_name(id)))
+
+    # --- what takes long ---
+
+    def _begin_lasting(self, invocation: Invocation) -> None:
+        app, lasting = self._app, self.lasting
+        if lasting.verb:
+            app.complain(f"`{lasting.verb}` is still under way; wait until it ends, or end it with esc.")
+            return
+        context = Context(app.store, steps=lasting.told, cancel=lasting.begin(invocation.verb.name))
+        self.show_lasting()
+        app.in_background(lambda: invocation.run(context), lambda outcome: self._ended(invocation, outcome))
+
+    def show_lasting(self) -> None:
+        """How far it is, under the command bar, unless something else stands there."""
+        front = self._app.front
+        if self.lasting.verb and front.notice_is_free(self.lasting.opening):
+            front.say("accent", self.lasting.sentence())
+
+    def end_lasting(self) -> bool:
+        """Let it end early; False if there is nothing to end."""
+        ending = self.lasting.cancel()
+        if ending:
+            self._app.front.say("accent", self.lasting.sentence())
+        return ending
+
+    def _ended(self, invocation: Invocation, outcome: Outcome[Result]) -> None:
+        self._forget_lasting()
+        if isinstance(outcome, Failure) and isinstance(outcome.error, Cancelled):
+            self._app.did_not(str(outcome.error))
+        else:
+            self._came_back(invocation, outcome)
+
+    def _forget_lasting(self) -> None:
+        """What was said of its steps goes, wherever it stands."""
+        for screen in self._app.screen_stack:
+            if isinstance(screen, FrameScreen) and screen.notice_is_free(self.lasting.opening):
+                screen.notice.clear()
+        self.lasting.ended()
 
     # --- transfers ---
 

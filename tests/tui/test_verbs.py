@@ -313,6 +313,61 @@ async def test_fsck_shows_its_report_over_the_screen(store: FakeStore) -> None:
         await d.until(lambda: d.screen == "DashboardScreen")
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_fsck_says_how_far_it_is_and_runs_once_at_a_time(store: FakeStore, size: tuple[int, int]) -> None:
+    store.fsck_may_end.clear()
+    async with dashboard(store, size) as d:
+        await d.command("fsck --deep")
+        await d.until_shown("fsck runs: checking chunks, 3 of 3; esc ends it.")
+        await d.command("fsck")
+        await d.until(lambda: "`fsck` is still under way" in d.notice)
+        assert store.calls["fsck"] == 1
+        store.fsck_may_end.set()
+        await d.until(lambda: d.screen == "ReportScreen")
+        await d.press("escape")
+        await d.until(lambda: d.screen == "DashboardScreen")
+        await d.command("fsck")
+        await d.until(lambda: d.screen == "ReportScreen")
+        assert "runs" not in d.notice
+
+
+async def test_escape_ends_fsck_early(store: FakeStore) -> None:
+    store.fsck_may_end.clear()
+    async with dashboard(store) as d:
+        await d.command("fsck --deep")
+        await d.until_shown("fsck runs: checking chunks")
+        await d.press("escape")
+        await d.until(lambda: "fsck was cancelled before its end" in d.notice)
+        assert d.screen == "DashboardScreen"
+        await d.press("escape")
+        assert d.notice == ""
+
+
+async def test_leaving_ends_fsck_early(store: FakeStore) -> None:
+    store.fsck_may_end.clear()
+    async with dashboard(store) as d:
+        await d.command("fsck")
+        await d.until_shown("fsck runs: checking chunks")
+        await d.press("q")
+        await d.until(lambda: d.app.return_value == 0)
+        assert not d.app.commands.lasting.cancel(), "it had been told already"
+
+
+async def test_a_report_waits_until_a_question_is_answered(store: FakeStore) -> None:
+    store.fsck_may_end.clear()
+    async with dashboard(store) as d:
+        await d.command("fsck")
+        await d.until_shown("fsck runs: checking chunks")
+        await d.press("d")
+        await d.until(lambda: d.screen == "Confirm")
+        store.fsck_may_end.set()
+        await d.until(lambda: not d.app.commands.lasting.verb)
+        await d.pilot.pause()
+        assert d.screen == "Confirm"
+        await d.press("n")
+        await d.until(lambda: d.screen == "ReportScreen")
+
+
 @pytest.mark.parametrize("line", ["exit", "quit"])
 async def test_exit_by_line(store: FakeStore, line: str) -> None:
     async with dashboard(store) as d:

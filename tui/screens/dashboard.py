@@ -34,7 +34,7 @@ class DashboardScreen(PanelScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "escape",
-            "back",
+            "escape",
             "Clear filter",
             show=False,
             id="filter.clear",

@@ -81,7 +81,8 @@ class FrameScreen(Screen[None]):
         Binding("p", "pause", "Pause", id="pause", tooltip="Freeze the picture, or let it run again"),
         Binding("R", "refresh", "Refresh", id="refresh", show=False, tooltip="Ask the cluster now"),
         Binding("question_mark", "help", "Help", id="help", key_display="?", tooltip="All keys and commands"),
-        Binding("escape,q", "back", "Back", id="back", key_display="esc", tooltip="Go back"),
+        Binding("escape", "escape", "Back", id="escape", key_display="esc", tooltip="End what runs, or go back"),
+        Binding("q", "back", "Back", show=False, id="back", tooltip="Go back"),
     ]
 
     _left_focus: Widget | None = None
@@ -137,6 +138,7 @@ class FrameScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.update_view()
+        self.call_later(self.dame.commands.show_reports)
 
     def update_view(self) -> None:
         """The app's state has changed."""
@@ -166,6 +168,10 @@ class FrameScreen(Screen[None]):
         """Put a sentence under the command bar."""
         if self.ready:
             self.notice.say(tone, text, position)
+
+    def notice_is_free(self, opening: str) -> bool:
+        """Whether there is nothing under the command bar but what begins like this."""
+        return self.ready and (not self.notice.text or self.notice.text.startswith(opening))
 
     @property
     def bar(self) -> CommandBar:
@@ -314,6 +320,11 @@ class FrameScreen(Screen[None]):
 
     def action_help(self) -> None:
         self.dame.show_help()
+
+    def action_escape(self) -> None:
+        """What takes long ends first; then it is a step back."""
+        if not self.dame.commands.end_lasting():
+            self.action_back()
 
     def action_back(self) -> None:
         self.notice.clear()
