@@ -297,3 +297,21 @@ async def test_the_cluster_panel_says_how_old_the_checkpoint_is(store: FakeStore
         await d.until_shown("checkpoint 12s ago, 3 edits since")
         store.checkpoint_age_ms = None
         await d.until_shown("checkpoint none yet")
+
+
+READ_ONLY = (
+    "The NameNode failed 3 times within 10 min, last at `commit_upload` (AssertionError: a chunk has no holder), so it"
+    " only reads: nothing is stored, deleted or copied. It takes changes again by itself when 10 min have passed, or at"
+    " once after `resume`. Please report this."
+)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (110, 24), (120, 36)])
+async def test_a_read_only_namenode_leaves_room_for_the_rest(store: FakeStore, size: tuple[int, int]) -> None:
+    """The note is short; all of the reason is at the panel's end, by scrolling where it is small."""
+    store.read_only = READ_ONLY
+    async with dashboard(store, size) as d:
+        await d.press("3")
+        await d.until_shown("READ-ONLY", "Nothing new is stored", "capacity", "stored", "nodes")
+        await d.press("end")
+        await d.until_shown("once after `resume`", "Please report this.")

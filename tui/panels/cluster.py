@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from core.model import NODE_STATES, ClusterStatus
 from core.units import plural
-from tui.lines import Line, Run, bar, line, sparkline, wrap
+from tui.lines import Line, Run, Tone, bar, line, sparkline, wrap
 from tui.panels.nodes import used_tone
 from tui.state import AppState
 from tui.text import count, duration, last_scrub, rate, safe, share, size
@@ -37,6 +37,7 @@ def lines(state: AppState, width: int, height: int) -> list[Line]:
         [_counts(status)],
         [_namenode(status)],
         _upkeep(status),
+        _why_read_only(status, width),
     )
     return [shown for block in blocks for shown in block][:height]
 
@@ -51,18 +52,23 @@ def _health(status: ClusterStatus) -> Line:
 
 def _notes(status: ClusterStatus, width: int) -> list[Line]:
     """Why things are not as they should be."""
-    notes = []
+    notes: list[tuple[Tone, str]] = []
     if status.read_only:
-        notes.append(("warn", safe(status.read_only)))
+        notes.append(("warn", "Nothing new is stored; why, and what ends it, is said below."))
     if status.safe_mode:
         notes.append(("accent", "Safe mode: nothing is copied or deleted until the storage nodes have reported."))
     if status.healing_waits:
         notes.append(("warn", f"Healing waits: {safe(status.healing_waits)}"))
-    return [
-        line(Run(f" {piece}", tone))  # type: ignore[arg-type]
-        for tone, text in notes
-        for piece in wrap(text, max(8, width - 2))
-    ]
+    return [row for tone, text in notes for row in _wrapped(text, tone, width)]
+
+
+def _why_read_only(status: ClusterStatus, width: int) -> list[Line]:
+    """At the end, since it is as long as a panel is high; the panel scrolls."""
+    return [(), *_wrapped(safe(status.read_only), "warn", width)] if status.read_only else []
+
+
+def _wrapped(text: str, tone: Tone, width: int) -> list[Line]:
+    return [line(Run(f" {piece}", tone)) for piece in wrap(text, max(8, width - 2))]
 
 
 def _capacity(status: ClusterStatus, width: int) -> list[Line]:
