@@ -353,8 +353,9 @@ class ChunkStore:
             raise self._failure(error, f"read chunk {chunk_id[:12]}") from error
 
     def _scan(self) -> Iterator[tuple[str, int]]:
-        """All replicas by name and size alone; a file that can't be one is quarantined, a foreign name ignored.
+        """All replicas whose header fits their name and size; other files are quarantined, foreign names ignored.
 
+        So a file that was cut while no process watched it never counts as a copy; its payload is for the scrubber.
         A directory is synced before what it holds counts: the last process may have died between rename and fsync.
         """
         sync_directory(self._chunks)
@@ -362,10 +363,26 @@ class ChunkStore:
             sync_directory(folder)
             self._fan_outs.add(folder)
             for path, size_bytes in _entries(folder):
-                if size_bytes:
+                if size_bytes and self._has_good_header(path):
                     yield path.name, size_bytes
                 else:
                     self.quarantined.put(path)
+
+    def _has_good_header(self, path: Path) -> bool:
+        """Raises OSError if this process lacks the means to read; a file that can't be read is a bad replica."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                chunkfile.check(descriptor, path.name)
+            finally:
+                os.close(descriptor)
+        except ChunkCorrupt:
+            return False
+        except OSError as error:
+            if error.errno in _PROCESS_LIMITS:
+                raise
+            return False
+        return True
 
     def _folders(self) -> list[Path]:
         return [folder for folder in sorted(self._chunks.iterdir()) if _FAN_OUT.fullmatch(folder.name)]

@@ -400,6 +400,68 @@ def test_opening_sets_aside_what_cannot_be_a_replica(tmp_path: Path, chunk: Chun
     assert sorted(path.name for path in (tmp_path / "quarantine").iterdir()) == sorted([f"{short}.0", f"{folder}.0"])
 
 
+@pytest.mark.parametrize("file_bytes", [10, 64, 65, 1063, 1065, 100_000])
+def test_opening_sets_aside_a_replica_that_was_cut_or_grew(tmp_path: Path, chunk: Chunk, file_bytes: int) -> None:
+    """It would count as a copy until the scrubber comes to it, and a good one might go in its favour."""
+    store = opened(tmp_path)
+    (bad, _), (good, _) = chunk(1), chunk(2)
+    for seed in (1, 2):
+        store.write(*chunk(seed))
+    os.truncate(file_of(tmp_path, bad), file_bytes)
+    again = ChunkStore(tmp_path, Config(), "host")
+    assert again.open() == {good: 1000}
+    assert again.usage().used_bytes == 1000 + file_bytes
+    assert files_in(tmp_path / "quarantine") == [f"{bad}.0"]
+
+
+def test_opening_sets_aside_a_torn_header_and_another_chunks_file(tmp_path: Path, chunk: Chunk) -> None:
+    store = opened(tmp_path)
+    torn, other, good = (chunk(seed)[0] for seed in (1, 2, 3))
+    for seed in (1, 2, 3):
+        store.write(*chunk(seed))
+    flip(file_of(tmp_path, torn), 14)
+    shutil.copyfile(file_of(tmp_path, good), file_of(tmp_path, other))
+    assert ChunkStore(tmp_path, Config(), "host").open() == {good: 1000}
+    assert files_in(tmp_path / "quarantine") == sorted([f"{torn}.0", f"{other}.0"])
+
+
+def only_for_chunks(code: int) -> Callable[..., int]:
+    real = os.open
+
+    def fail(path: object, flags: int, *arguments: object, **named: object) -> int:
+        if len(Path(str(path)).name) == 64:
+            raise OSError(code, os.strerror(code))
+        return real(path, flags, *arguments, **named)  # type: ignore[arg-type]
+
+    return fail
+
+
+def test_opening_sets_aside_what_can_not_be_read_until_it_can(
+    tmp_path: Path, chunk: Chunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunk_id, data = chunk()
+    opened(tmp_path).write(chunk_id, data)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "open", only_for_chunks(errno.EIO))
+        again = ChunkStore(tmp_path, Config(), "host")
+        assert again.open() == {}
+    assert again.bring_back(chunk_id) == 1000
+    assert again.read(chunk_id) == data
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENOMEM])
+def test_opening_judges_no_replica_by_what_this_process_lacks(
+    tmp_path: Path, chunk: Chunk, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    chunk_id, data = chunk()
+    opened(tmp_path).write(chunk_id, data)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "open", only_for_chunks(code))
+        with pytest.raises(DirectoryFailure):
+            ChunkStore(tmp_path, Config(), "host").open()
+    assert ChunkStore(tmp_path, Config(), "host").open() == {chunk_id: 1000}
+
+
 def test_a_chunk_in_the_wrong_place_is_not_counted(tmp_path: Path, chunk: Chunk) -> None:
     chunk_id, data = chunk()
     store = opened(tmp_path)
