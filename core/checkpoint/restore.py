@@ -84,16 +84,16 @@ def restore_catalog(data_dir: Path | None = None, storage: Sequence[Path] = (), 
     changed, when there is a catalog, when a directory is in use, when there is no whole checkpoint, or when a newer one
     may be whole with storage directories that were not named.
 
-    data_dir: of an embedded cluster; None for the user data directory, or, if storage directories are named, for the
-    catalog's own directory on a head machine (DAME_NAMENODE_DIR).
+    data_dir: of an embedded cluster; None for the user data directory, or, if storage directories are named and
+    DAME_NAMENODE_DIR is set, for that directory: the catalog's own on a head machine.
     storage: more directories of storage nodes, mounted or copied here; each is one, or holds some as `slot-N`.
     older: take the newest whole one even then.
     """
-    if data_dir is None and storage:
-        target = Path(os.environ.get("DAME_NAMENODE_DIR") or user_data_path("dame") / "namenode")
-        return restore(target, storage_directories(storage), (), older)
+    head = os.environ.get("DAME_NAMENODE_DIR")
+    if data_dir is None and storage and head:
+        return restore(Path(head), storage_directories(storage), (), older)
     root = (data_dir or user_data_path("dame")).expanduser().absolute()
-    if not root.is_dir():
+    if not root.is_dir() and (data_dir is not None or not storage):  # the head's own may be lost with its disk
         raise DirectoryFailure(f"{root} is not there; name the directory of the cluster.", directory=str(root))
     own = [root / "storage"] if any((root / "storage").glob("slot-*")) else []
     if not own and not storage:

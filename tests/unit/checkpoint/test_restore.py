@@ -371,6 +371,24 @@ def test_places_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clust
         restore_catalog(tmp_path / "nowhere")
 
 
+def test_a_default_cluster_s_own_directories_are_scanned_beside_those_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster
+) -> None:
+    monkeypatch.delenv("DAME_NAMENODE_DIR", raising=False)
+    monkeypatch.setattr("core.checkpoint.restore.user_data_path", lambda _: tmp_path / "default")
+    cluster.store.upload("a", b"one")
+    checkpointer_of(cluster).save()
+    disaster.lose_catalog(cluster)
+    *own, other = disaster.slots(cluster)
+    assert restore_catalog(storage=own).catalog == str(tmp_path / "default" / "namenode" / "catalog.sqlite")
+    shutil.rmtree(tmp_path / "default")
+    for slot in own:
+        shutil.copytree(slot, tmp_path / "default" / "storage" / slot.name)
+    told = restore_catalog(storage=[other])
+    assert told.catalog == str(tmp_path / "default" / "namenode" / "catalog.sqlite")
+    assert (len(told.directories), told.nodes_not_scanned) == (4, ())
+
+
 # --- Manifests --------------------------------------------------------------------------------------------------
 
 
