@@ -76,6 +76,7 @@ class Checkpointer:
         except DameError as error:
             log.warning("the catalog could not be checkpointed: %s", error)
             self._gateway.namenode.checkpoint_failed(error.message.replace(repr(CHECKPOINT_NAME), "the catalog"))
+            return  # with the gap as it was: there is not one checkpoint more
         self._gap_ms = min(2 * self._gap_ms, self._config.checkpoint_interval_ms)
 
     def _is_due(self, status: ClusterStatus) -> bool:
@@ -112,7 +113,7 @@ class Checkpointer:
                 CHECKPOINT_NAME,
                 "checkpoint",
                 source.size_bytes,
-                None,
+                self._config.replication,  # not that of the last one, which may be of another day's configuration
                 CHUNK_SIZE_BYTES,
                 keep_versions=0,  # older ones go at the last step, not by themselves
             )

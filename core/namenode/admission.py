@@ -26,7 +26,7 @@ def admit(state: State, request: BeginRequest) -> Lease:
     _check_enough_nodes(state, replication)
     if request.size_bytes is not None:
         _check_chunks(state, request.size_bytes, chunk_size_bytes)
-        _check_room(state, request.name, request.size_bytes, chunk_size_bytes, replication)
+        _check_room(state, request, request.size_bytes, chunk_size_bytes, replication)
     return Lease(
         request.id,
         request.name,
@@ -61,16 +61,23 @@ def check_mode(state: State, name: str, mode: Mode) -> int | None:
     return artifact
 
 
-def refusals(state: State, size_bytes: int, excluded: Sequence[str]) -> list[str]:
+def keeps_to_mark(mode: Mode) -> bool:
+    """Whether a write gets only the room that clients may use. A checkpoint gets all, as healing does: while disks are
+    nearly full much is deleted, and the catalog's disk may be lost then as on any other day."""
+    return mode != "checkpoint"
+
+
+def refusals(state: State, size_bytes: int, excluded: Sequence[str], for_clients: bool = True) -> list[str]:
     """For each node that takes no chunk of this size, why."""
-    free = {candidate.id: candidate.free_bytes for candidate in state.members.candidates(for_clients=True)}
+    free = {candidate.id: candidate.free_bytes for candidate in state.members.candidates(for_clients)}
+    closed = ("no_new_chunks", "read_only") if for_clients else ("read_only",)
     sentences = []
     for member in state.members:
         if member.state != "up":
             sentences.append(f"{member.name} is {member.state} ({member.reason(state.now_ms)})")
         elif member.id in excluded:
             sentences.append(f"{member.name} refused it")
-        elif member.disk_state in ("no_new_chunks", "read_only"):
+        elif member.disk_state in closed:
             sentences.append(f"{member.name} takes no new chunks ({member.disk_reason()})")
         elif free[member.id] < size_bytes:
             sentences.append(f"{member.name} is full ({sized(free[member.id])} left for new chunks)")
@@ -156,12 +163,13 @@ def _check_chunks(state: State, size_bytes: int, chunk_size_bytes: int) -> None:
     )
 
 
-def _check_room(state: State, name: str, size_bytes: int, chunk_size_bytes: int, replication: int) -> None:
+def _check_room(state: State, request: BeginRequest, size_bytes: int, chunk_size_bytes: int, replication: int) -> None:
     """Refuse what can't fit beside all that is there, each copy of a chunk on another node."""
     up = [member for member in state.members if member.state in ("up", "suspect")]
     copies = min(replication, len(up))
     quorum = min(write_quorum(replication), copies)
-    disks = state.members.client_room(up)
+    for_clients = keeps_to_mark(request.mode)
+    disks = state.members.room(up, for_clients)
     if content_fits(disks, size_bytes, chunk_size_bytes, copies, quorum):
         return
     if any(member.unheard for member in up):
@@ -169,11 +177,11 @@ def _check_room(state: State, name: str, size_bytes: int, chunk_size_bytes: int,
             "The NameNode has just started and does not know yet whether there is room; try again in a few seconds."
         )
     free_bytes = sum(disk.free_bytes for disk in disks)
-    rooms = [f"{member.name} {sized(state.members.room_for_clients(member))}{_because(member)}" for member in up]
+    rooms = [f"{member.name} {sized(state.members.room_of(member, for_clients))}{_because(member)}" for member in up]
     raise NotEnoughSpace(
-        f"{counted(copies, 'copy', 'copies')} of {quoted(name)} need {sized(size_bytes * copies)}, each on another"
-        f" storage node, and the nodes that are up have {sized(free_bytes)} free for new chunks ({listed(rooms)}); free"
-        " space, add storage nodes or ask for fewer copies.",
+        f"{counted(copies, 'copy', 'copies')} of {quoted(request.name)} need {sized(size_bytes * copies)}, each on"
+        f" another storage node, and the nodes that are up have {sized(free_bytes)} free for new chunks"
+        f" ({listed(rooms)}); free space, add storage nodes or ask for fewer copies.",
         needed_bytes=size_bytes * copies,
         free_bytes=free_bytes,
     )

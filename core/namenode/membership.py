@@ -297,7 +297,7 @@ class Membership:
                 member.id,
                 member.host,
                 member.usage.used_bytes + member.promised_ahead_bytes,
-                max(0, self._room(member, for_clients) - self._promised(member, promised[member.disk])),
+                max(0, self.room_of(member, for_clients) - self._promised(member, promised[member.disk])),
             )
             for member in self.up()
         ]
@@ -306,18 +306,19 @@ class Membership:
         """What was promised of a node's room: to itself alone if that is its own, else also to those on its disk."""
         return member.promised_ahead_bytes if self._at_own_limit(member) else on_disk_bytes
 
-    def _room(self, member: Member, for_clients: bool) -> int:
+    def room_of(self, member: Member, for_clients: bool) -> int:
+        """All the room a node has left, or what clients may use of it."""
         return self.room_for_clients(member) if for_clients else member.usage.free_bytes
 
     def room_for_clients(self, member: Member) -> int:
         return room_for_clients(member.usage, member.disk_state, self._config)
 
-    def client_room(self, members: list[Member]) -> list[DiskRoom]:
-        """What clients may store on each of the disks of these nodes."""
+    def room(self, members: list[Member], for_clients: bool) -> list[DiskRoom]:
+        """What may be stored on each of the disks of these nodes: all they take, or what clients may use of it."""
         return [
             DiskRoom(
-                self._free_on_disk(sharing, self.room_for_clients),
-                tuple(self.room_for_clients(member) for member in sharing),
+                self._free_on_disk(sharing, lambda member: self.room_of(member, for_clients)),
+                tuple(self.room_of(member, for_clients) for member in sharing),
             )
             for sharing in _by_disk(members)
         ]

@@ -28,7 +28,7 @@ from core.model import (
     Version,
 )
 from core.namenode import edits
-from core.namenode.admission import admit, check_mode, check_name_for, refusals
+from core.namenode.admission import admit, check_mode, check_name_for, keeps_to_mark, refusals
 from core.namenode.leases import Upload
 from core.namenode.membership import Member
 from core.namenode.placement import choose_targets
@@ -154,13 +154,13 @@ class Uploads:
         again = [node_id for node_id in holders if node_id in possible][:replication]
         others = [
             candidate
-            for candidate in state.members.candidates(for_clients=True)
+            for candidate in state.members.candidates(for_clients=keeps_to_mark(upload.lease.mode))
             if candidate.id in possible and candidate.id not in holders
         ]
         hosts = [state.members[node_id].host for node_id in holders]
         chosen = again + choose_targets(others, replication - len(again), key.size_bytes, hosts, state.rng)
         if len(chosen) < quorum:
-            raise self._refused(chunk, quorum, excluded)
+            raise self._refused(upload.lease, chunk, quorum, excluded)
         for node_id in chosen:
             state.members[node_id].promised_bytes += key.size_bytes
         return Allocation(key, False, tuple(state.members[node_id].ref for node_id in chosen), quorum)
@@ -181,7 +181,7 @@ class Uploads:
         nodes = counted(usable, "storage node")
         return [f"only {usable} of {replication} copies: the cluster has {nodes}; more are made when nodes join"]
 
-    def _refused(self, chunk: Chunk, quorum: int, excluded: Sequence[str]) -> DameError:
+    def _refused(self, lease: Lease, chunk: Chunk, quorum: int, excluded: Sequence[str]) -> DameError:
         state = self._state
         if state.safe_mode:
             return NotReady(
@@ -191,16 +191,17 @@ class Uploads:
             return NotReady(
                 "The same content is being removed from storage nodes just now; try again in a few seconds."
             )
-        reasons = listed(refusals(state, chunk.size_bytes, excluded))
+        for_clients = keeps_to_mark(lease.mode)
+        reasons = listed(refusals(state, chunk.size_bytes, excluded, for_clients))
         up = [member for member in state.members.up() if member.id not in excluded]
-        candidates = {candidate.id: candidate for candidate in state.members.candidates(for_clients=True)}
+        candidates = {candidate.id: candidate for candidate in state.members.candidates(for_clients)}
         full = sum(1 for member in up if candidates[member.id].free_bytes < chunk.size_bytes)
         if len(up) >= quorum and full:
             return NotEnoughSpace(
                 f"Only {len(up) - full} of the {quorum} storage nodes needed have room for a chunk of"
                 f" {sized(chunk.size_bytes)}: {reasons}. Free space or add storage nodes.",
                 needed_bytes=chunk.size_bytes * quorum,
-                free_bytes=sum(disk.free_bytes for disk in state.members.client_room(up)),
+                free_bytes=sum(disk.free_bytes for disk in state.members.room(up, for_clients)),
             )
         return NotEnoughNodes(
             f"A chunk must be on {counted(quorum, 'storage node')} to be safe, and {len(up) - full} can take it:"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -95,8 +96,6 @@ def test_the_first_come_soon_and_the_others_at_the_interval(cluster: Cluster, ch
 
 
 def test_many_edits_call_for_one_sooner(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     cluster = Cluster(tmp_path, replace(CONFIG, checkpoint_edits=20, checkpoint_first_ms=1_000))
     checkpointer = checkpointer_of(cluster)
     for _ in range(10):  # the gap is at its longest after these
@@ -175,6 +174,35 @@ def test_a_failure_is_told_once_and_tried_again(cluster: Cluster, checkpointer: 
     checkpointer.step()
     assert texts(cluster)[1:] == ["the catalog is checkpointed to 4 storage nodes again"]
     assert cluster.store.status().checkpoint_edits_behind == 0
+
+
+def test_a_failure_is_no_reason_to_wait_longer(cluster: Cluster, checkpointer: Checkpointer) -> None:
+    for faults in cluster.faults.values():
+        faults.refuses_stores = DiskFull("the disk is full")
+    for _ in range(5):
+        checkpointer.step()
+        cluster.advance(CONFIG.checkpoint_interval_ms)
+    checkpointer.step()
+    for faults in cluster.faults.values():
+        faults.refuses_stores = None
+    cluster.advance(CONFIG.checkpoint_first_ms)
+    checkpointer.step()
+    assert cluster.store.status().checkpoint_edits_behind == 0
+
+
+def test_it_has_as_many_copies_as_are_asked_for_today(cluster: Cluster, checkpointer: Checkpointer) -> None:
+    cluster.store.upload("a", b"content")
+    checkpointer.save()
+    cluster.config = replace(CONFIG, replication=4)
+    cluster.restart_namenode()
+    for endpoint in cluster.nodes:
+        cluster.register(endpoint)
+    cluster.advance(2_000)
+    cluster.store.delete("a")
+    (key,) = checkpointer_of(cluster).save().chunks
+    cluster.advance(2_000)
+    held = [slot.name for slot in slots(cluster) if (slot / "chunks" / key.id[:2] / key.id).exists()]
+    assert held == ["slot-0", "slot-1", "slot-2", "slot-3"]
 
 
 def test_a_checkpoint_of_an_earlier_namenode_changes_nothing(cluster: Cluster, checkpointer: Checkpointer) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from core.config import Config
 from core.errors import NotEnoughSpace
-from core.model import CopyChunk, DiskState, DiskUsage
+from core.model import CHECKPOINT_NAME, CopyChunk, DiskState, DiskUsage
 from core.namenode.diskstate import DISK_AFTER, disk_signal, room_for_clients
 from core.namenode.placement import DiskRoom, content_fits
 from tests.unit.namenode.conftest import MakeDriver
@@ -123,6 +123,26 @@ def test_healing_may_use_what_clients_may_not_but_not_a_full_node(make_driver: M
     driver.run(20_000)
     assert [node_id for node_id, _ in driver.told(CopyChunk)] == [closed.id]
     assert driver.replicas("a") == [3]
+
+
+def test_a_checkpoint_may_use_what_clients_may_not_but_not_a_full_node(make_driver: MakeDriver) -> None:
+    driver = make_driver(3, garbage_grace_ms=10**9)
+    for number in (1, 2):
+        fill(driver[number], 960 * MIB)
+    fill(driver[3], 1000 * MIB)
+    driver.run(2_000)
+    with pytest.raises(NotEnoughSpace):
+        driver.begin("a", b"once")
+    lease = driver.begin(CHECKPOINT_NAME, b"once", "checkpoint")
+    (allocation,) = driver.namenode.allocate(driver.now_ms, lease, [key_of(b"once")], []).chunks
+    assert sorted(ref.name for ref in allocation.targets) == ["sn-01", "sn-02"]
+    fill(driver[2], 1000 * MIB)
+    driver.run(2_000)
+    with pytest.raises(NotEnoughSpace, match="sn-02 takes no new chunks") as refused:
+        driver.namenode.allocate(driver.now_ms, lease, [key_of(b"most")], [])
+    assert "sn-01 takes no new chunks" not in refused.value.message
+    with pytest.raises(NotEnoughSpace):
+        driver.begin(CHECKPOINT_NAME, b"once", "checkpoint")
 
 
 def test_storing_again_what_a_closed_node_holds_goes_to_that_node(make_driver: MakeDriver) -> None:
