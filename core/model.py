@@ -442,6 +442,8 @@ class BeginRequest:
     chunk_size_bytes: int | None
     keep_versions: int | None = None
     """How many of the artifact's newest versions to keep from now on, 0 for all; None for as many as before."""
+    cluster_id: str | None = None
+    """The only cluster that it is meant for; None for any."""
 
 
 @dataclass(frozen=True)

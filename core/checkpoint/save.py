@@ -10,6 +10,7 @@ The order of the steps leaves a whole checkpoint to be found after a crash at an
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from core.checkpoint.manifest import Manifest
 from core.config import MIB, Config, write_quorum
-from core.errors import DameError, NotEnoughNodes
+from core.errors import Cancelled, DameError, NotEnoughNodes
 from core.gateway import Call, Gateway
 from core.model import CHECKPOINT_NAME, BeginRequest, ClusterStatus, NodeRef
 from core.namenode.backup import CatalogCopy, copy_catalog
@@ -44,17 +45,24 @@ class Checkpointer:
     """Driven by `step`, from time to time, for one NameNode whose catalog is in `directory`.
 
     pause: called after each MiB that was copied or stored, to leave the machine to others. copy_name: of a file that
-    nobody else writes.
+    nobody else writes. cancel: when it is set, a checkpoint that is being made ends with Cancelled.
     """
 
     def __init__(
-        self, gateway: Gateway, config: Config, directory: Path, pause: Pause, copy_name: str = COPY_NAME
+        self,
+        gateway: Gateway,
+        config: Config,
+        directory: Path,
+        pause: Pause,
+        copy_name: str = COPY_NAME,
+        cancel: threading.Event | None = None,
     ) -> None:
         self._gateway = gateway
         self._config = config
         self._directory = directory
         self._copy_path = directory / copy_name
         self._pause = pause
+        self._cancel = cancel or threading.Event()
         self._gap_ms = config.checkpoint_first_ms
         self._tried_ms = gateway.monotonic_ms() - config.checkpoint_interval_ms
         self._manifest: Manifest | None = None
@@ -94,16 +102,24 @@ class Checkpointer:
         """Raises what stands in its way, as a DameError; the checkpoints there are stay as they are then."""
         time_ms = self._gateway.wall_ms()
         try:
-            copy = copy_catalog(self._directory, self._copy_path, self._config.disk_reserve_bytes, self._pause)
+            copy = copy_catalog(self._directory, self._copy_path, self._config.disk_reserve_bytes, self._go_on)
             manifest, version = self._store(copy, time_ms)
         finally:
             with suppress(OSError):  # replaced by the next one
                 self._copy_path.unlink(missing_ok=True)
+        self._go_on()
         self._manifest, self._holders = manifest, set()
         self._spread()
         self._check_holders()
+        self._go_on()
         self._gateway.namenode.checkpoint_stored(manifest, version, len(self._holders))
         return manifest
+
+    def _go_on(self) -> None:
+        """Between any two steps."""
+        self._pause()
+        if self._cancel.is_set():
+            raise Cancelled("The checkpoint of the catalog was cancelled; the one before stays the newest.")
 
     def _store(self, copy: CatalogCopy, time_ms: int) -> tuple[Manifest, int]:
         config = replace(self._config, chunk_size_bytes=CHUNK_SIZE_BYTES, transfer_window_chunks=WINDOW_CHUNKS)
@@ -116,8 +132,9 @@ class Checkpointer:
                 self._config.replication,  # not that of the last one, which may be of another day's configuration
                 CHUNK_SIZE_BYTES,
                 keep_versions=0,  # older ones go at the last step, not by themselves
+                cluster_id=copy.cluster_id,  # this process may be connected to another one by now
             )
-            upload = Upload(self._gateway, config, source, progress=lambda _: self._pause())
+            upload = Upload(self._gateway, config, source, lambda _: self._go_on(), self._cancel)
             version = upload.run(request)
         manifest = Manifest(
             copy.cluster_id, copy.epoch, copy.edits, time_ms, version.size_bytes, version.digest, upload.chunks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -57,11 +58,14 @@ def keep_checkpoints(directory: Path, config: Config) -> None:
 def last_checkpoint(directory: Path, config: Config) -> None:
     """One for a cluster that is about to end, if its catalog changed since the last one. Takes seconds at most, and
     what goes wrong is only written down: the next start makes one anyway."""
+    cancel = threading.Event()
     try:
         status = ask_namenode("status", timeout_ms=LAST_TIMEOUT_MS)
         if status.checkpoint_edits_behind != 0 and status.nodes["up"] and not status.safe_mode:
             gateway = RayGateway(OwnSession(), config)
-            last = Checkpointer(gateway, config, directory, pause=lambda: None, copy_name=LAST_COPY_NAME)
+            last = Checkpointer(gateway, config, directory, lambda: None, LAST_COPY_NAME, cancel)
             within(LAST_TIMEOUT_MS / 1000, last.save)
     except (DameError, *LOST) as error:
         log.info("no last checkpoint: %s", error)
+    finally:
+        cancel.set()  # its thread may be left behind, and this process may connect to another cluster soon

@@ -131,11 +131,13 @@ class EmbeddedSession:
             if self._lock is not None:
                 last_checkpoint(self._directory / "namenode", self._config)
                 (self._directory / "run" / "session.json").unlink(missing_ok=True)
-            leave_ray()
         finally:
-            if self._lock is not None:
-                self._lock.release()
-                self._lock = None
+            try:
+                leave_ray()
+            finally:
+                if self._lock is not None:
+                    self._lock.release()
+                    self._lock = None
 
     def alive(self) -> bool:
         """Who started Ray's processes knows for sure; who joined asks, and on a busy machine may be wrong."""

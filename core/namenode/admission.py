@@ -17,6 +17,11 @@ from core.namenode.words import counted, listed, quoted, sized
 
 def admit(state: State, request: BeginRequest) -> Lease:
     """The lease for a request that may go on. Raises what stands in its way."""
+    if request.cluster_id not in (None, state.catalog.cluster_id):
+        raise InvalidRequest(
+            f"This is cluster {state.catalog.cluster_id}, and the request is meant for {request.cluster_id}; connect to"
+            " that one."
+        )
     check_name_for(state, request.name, request.mode)
     artifact = check_mode(state, request.name, request.mode)
     chunk_size_bytes = _chunk_size(state, request)

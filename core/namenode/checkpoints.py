@@ -28,7 +28,8 @@ class Checkpoints:
         state = self._state
         before = state.catalog.checkpoint
         artifact = state.catalog.live(CHECKPOINT_NAME)
-        if manifest.epoch != state.epoch or artifact is None or (before and before.edits > manifest.edits):
+        own = manifest.cluster_id == state.catalog.cluster_id and manifest.epoch == state.epoch
+        if not own or artifact is None or (before and before.edits > manifest.edits):
             return
         oldest = self._oldest_to_keep(artifact, version)
         dropped = state.catalog.chunks_of(artifact, oldest)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -13,7 +15,10 @@ import pytest
 from core.checkpoint import manifest as manifests
 from core.checkpoint.find import scan
 from core.checkpoint.save import COPY_NAME, Checkpointer
-from core.errors import ArtifactExists, ArtifactNotFound, DiskFull, InvalidRequest
+from core.cluster import checkpointer as last_of_all
+from core.cluster import launch
+from core.directory import lock_directory
+from core.errors import ArtifactExists, ArtifactNotFound, Cancelled, DiskFull, InvalidRequest
 from core.gateway import Call, NameNodeCalls
 from core.model import CHECKPOINT_NAME, BeginRequest, NodeRef
 from tests.inprocess import Cluster, InProcessGateway
@@ -203,6 +208,73 @@ def test_it_has_as_many_copies_as_are_asked_for_today(cluster: Cluster, checkpoi
     cluster.advance(2_000)
     held = [slot.name for slot in slots(cluster) if (slot / "chunks" / key.id[:2] / key.id).exists()]
     assert held == ["slot-0", "slot-1", "slot-2", "slot-3"]
+
+
+def test_one_that_is_cancelled_publishes_nothing(cluster: Cluster) -> None:
+    checkpointer_of(cluster).save()
+    before = scan(slots(cluster)).manifests
+    cluster.store.upload("a", b"content")
+    at = 0
+    while True:
+        at += 1
+        cancel, left = threading.Event(), iter(range(at))
+        pause = lambda: cancel.set() if next(left, None) is None else None  # noqa: B023, E731 - of this round
+        directory = cluster.directory / "namenode"
+        last = Checkpointer(InProcessGateway(cluster), CONFIG, directory, pause, cancel=cancel)
+        try:
+            last.save()
+        except Cancelled:
+            assert cluster.store.status().checkpoint_edits_behind == 1
+            assert not (directory / COPY_NAME).exists()
+        else:
+            break
+    assert at > 3, "there are that many moments"
+    assert scan(slots(cluster)).manifests != before
+
+
+def test_a_checkpoint_of_another_cluster_is_refused(cluster: Cluster, checkpointer: Checkpointer) -> None:
+    made = checkpointer.save()
+    cluster.store.upload("a", b"content")
+    request = BeginRequest("id", CHECKPOINT_NAME, "checkpoint", 1, None, None, cluster_id="another")
+    with pytest.raises(InvalidRequest, match="meant for another"):
+        InProcessGateway(cluster).namenode.begin(request)
+    stranger = replace(made, cluster_id="another", edits=made.edits + 1)
+    cluster.namenode.checkpoint_stored(cluster.now_ms, stranger, 1, 4)
+    assert cluster.store.status().checkpoint_edits_behind == 1
+
+
+def test_a_last_checkpoint_that_takes_too_long_is_cancelled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given: list[threading.Event] = []
+
+    class Slow:
+        def __init__(self, *arguments: Any) -> None:
+            given.append(arguments[-1])
+
+        def save(self) -> None:
+            given[0].wait(60)
+
+    status = SimpleNamespace(checkpoint_edits_behind=1, nodes={"up": 1}, safe_mode=False)
+    monkeypatch.setattr(last_of_all, "ask_namenode", lambda *_, **__: status)
+    monkeypatch.setattr(last_of_all, "Checkpointer", Slow)
+    monkeypatch.setattr(last_of_all, "LAST_TIMEOUT_MS", 50)
+    last_of_all.last_checkpoint(tmp_path, CONFIG)
+    assert given[0].is_set()
+
+
+def test_a_cluster_that_ends_leaves_ray_whatever_happens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    left: list[str] = []
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, "last_checkpoint", interrupted)
+    monkeypatch.setattr(launch, "leave_ray", lambda: left.append("ray"))
+    session = launch.EmbeddedSession(tmp_path, None, CONFIG, lambda _: None)
+    session._lock = lock_directory(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        session.close()
+    assert left == ["ray"]
+    lock_directory(tmp_path).release()
 
 
 def test_a_checkpoint_of_an_earlier_namenode_changes_nothing(cluster: Cluster, checkpointer: Checkpointer) -> None:
