@@ -24,24 +24,46 @@ def admit(state: State, request: BeginRequest) -> Lease:
         )
     check_name_for(state, request.name, request.mode)
     artifact = check_mode(state, request.name, request.mode)
-    chunk_size_bytes = _chunk_size(state, request)
-    replication = _replication(state, request, artifact)
-    keep_versions = _keep_versions(state, request, artifact)
-    _check_someone_is_up(state)
-    _check_enough_nodes(state, replication)
-    if request.size_bytes is not None:
-        _check_chunks(state, request.size_bytes, chunk_size_bytes)
-        _check_room(state, request, request.size_bytes, chunk_size_bytes, replication)
-    return Lease(
+    lease = Lease(
         request.id,
         request.name,
         request.mode,
-        replication,
-        chunk_size_bytes,
+        _replication(state, request, artifact),
+        _chunk_size(state, request),
         state.now_ms,
-        keep_versions,
+        _keep_versions(state, request, artifact),
         state.epoch,
     )
+    check_lease(state, lease)
+    _check_someone_is_up(state)
+    _check_enough_nodes(state, lease.replication)
+    if request.size_bytes is not None:
+        _check_chunks(state, request.size_bytes, lease.chunk_size_bytes)
+        _check_room(state, request, request.size_bytes, lease.chunk_size_bytes, lease.replication)
+    return lease
+
+
+def check_lease(state: State, lease: Lease) -> None:
+    """Raise InvalidRequest for values that no lease has. One of an earlier NameNode is known from its client only."""
+    config = state.config
+    check_name_for(state, lease.name, lease.mode)
+    if not 1 <= lease.chunk_size_bytes <= config.chunk_size_bytes_max:
+        raise InvalidRequest(
+            f"A chunk size of {lease.chunk_size_bytes} bytes is not possible;"
+            f" choose one from 1 to {config.chunk_size_bytes_max} bytes.",
+            chunk_size_bytes=lease.chunk_size_bytes,
+        )
+    if not 1 <= lease.replication <= config.replication_max:
+        raise InvalidRequest(
+            f"A replication of {lease.replication} is not possible; choose one from 1 to {config.replication_max}.",
+            replication=lease.replication,
+        )
+    if not 0 <= lease.keep_versions <= config.keep_versions_max:
+        raise InvalidRequest(
+            f"To keep {lease.keep_versions} versions is not possible;"
+            f" choose 1 to {config.keep_versions_max}, or 0 for all of them.",
+            keep_versions=lease.keep_versions,
+        )
 
 
 def check_name_for(state: State, name: str, mode: Mode) -> None:
@@ -90,39 +112,19 @@ def refusals(state: State, size_bytes: int, excluded: Sequence[str], for_clients
 
 
 def _chunk_size(state: State, request: BeginRequest) -> int:
-    if request.chunk_size_bytes is None:
-        return state.config.chunk_size_bytes
-    if not 1 <= request.chunk_size_bytes <= state.config.chunk_size_bytes_max:
-        raise InvalidRequest(
-            f"A chunk size of {request.chunk_size_bytes} bytes is not possible;"
-            f" choose one from 1 to {state.config.chunk_size_bytes_max} bytes.",
-            chunk_size_bytes=request.chunk_size_bytes,
-        )
-    return request.chunk_size_bytes
+    return state.config.chunk_size_bytes if request.chunk_size_bytes is None else request.chunk_size_bytes
 
 
 def _replication(state: State, request: BeginRequest, artifact: int | None) -> int:
-    if request.replication is None:
-        return state.config.replication if artifact is None else state.catalog.newest(artifact).replication
-    if not 1 <= request.replication <= state.config.replication_max:
-        raise InvalidRequest(
-            f"A replication of {request.replication} is not possible;"
-            f" choose one from 1 to {state.config.replication_max}.",
-            replication=request.replication,
-        )
-    return request.replication
+    if request.replication is not None:
+        return request.replication
+    return state.config.replication if artifact is None else state.catalog.newest(artifact).replication
 
 
 def _keep_versions(state: State, request: BeginRequest, artifact: int | None) -> int:
-    if request.keep_versions is None:
-        return state.config.keep_versions if artifact is None else state.catalog.kept(artifact).keep_versions
-    if not 0 <= request.keep_versions <= state.config.keep_versions_max:
-        raise InvalidRequest(
-            f"To keep {request.keep_versions} versions is not possible;"
-            f" choose 1 to {state.config.keep_versions_max}, or 0 for all of them.",
-            keep_versions=request.keep_versions,
-        )
-    return request.keep_versions
+    if request.keep_versions is not None:
+        return request.keep_versions
+    return state.config.keep_versions if artifact is None else state.catalog.kept(artifact).keep_versions
 
 
 def _check_someone_is_up(state: State) -> None:

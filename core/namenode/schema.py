@@ -56,7 +56,7 @@ CREATE TABLE chunks (
     id BLOB PRIMARY KEY,
     size_bytes INTEGER NOT NULL,
     refs INTEGER NOT NULL CHECK (refs > 0),
-    wanted INTEGER NOT NULL
+    wanted INTEGER NOT NULL CHECK (wanted > 0)
 ) WITHOUT ROWID;
 
 -- What a version consists of, in order.

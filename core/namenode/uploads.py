@@ -28,7 +28,7 @@ from core.model import (
     Version,
 )
 from core.namenode import edits
-from core.namenode.admission import admit, check_mode, check_name_for, keeps_to_mark, refusals
+from core.namenode.admission import admit, check_lease, check_mode, keeps_to_mark, refusals
 from core.namenode.leases import Upload
 from core.namenode.membership import Member
 from core.namenode.placement import choose_targets
@@ -67,7 +67,10 @@ class Uploads:
     # --- Leases -------------------------------------------------------------------------------------------------
 
     def _hold(self, lease: Lease) -> Upload:
-        """The upload of a lease, renewed; taken up again if an earlier NameNode gave the lease."""
+        """The upload of a lease, renewed; taken up again if an earlier NameNode gave the lease.
+
+        From here on the upload's own lease counts, never the one that the client shows.
+        """
         state = self._state
         upload = state.leases.get(lease.id)
         if upload is None:
@@ -78,11 +81,20 @@ class Uploads:
                     name=lease.name,
                 )
             self._check_count()
+            check_lease(state, lease)
             self._promise()
             upload = state.leases.open(lease)
             upload.adopted = True  # let go meanwhile, if it was this NameNode's
-        # Also when it is known by a `begin` that came again, late: what was stored before was not watched by this one.
-        upload.adopted |= lease.epoch != state.epoch
+        elif lease.epoch != upload.lease.epoch:
+            # Known by a `begin` that came again, late: what was stored before was not watched by this NameNode.
+            check_lease(state, lease)
+            upload.lease, upload.adopted = lease, True
+        elif lease != replace(upload.lease, renewed_ms=lease.renewed_ms):
+            raise InvalidRequest(
+                f"The lease shown for the {lease.mode} of {quoted(lease.name)} is not the one that was given; start it"
+                " again.",
+                name=lease.name,
+            )
         self._promise()
         state.leases.renew(lease.id, state.now_ms)
         return upload
@@ -136,7 +148,7 @@ class Uploads:
                 f"{quoted(lease.name)} has more than {self._state.config.chunks_per_version_max} chunks; use larger"
                 " chunks."
             )
-        return Allocations(upload.lease, allocations, tuple(self._small_cluster_warnings(lease.replication)))
+        return Allocations(upload.lease, allocations, tuple(self._small_cluster_warnings(upload.lease.replication)))
 
     def _allocate(self, upload: Upload, key: ChunkKey, excluded: Sequence[str]) -> Allocation:
         state, replication = self._state, upload.lease.replication
@@ -212,13 +224,15 @@ class Uploads:
     # --- Commit -------------------------------------------------------------------------------------------------
 
     def commit(self, request: CommitRequest) -> Version:
-        state, lease = self._state, request.lease
-        result = state.catalog.result_of(lease.id)
+        state = self._state
+        result = state.catalog.result_of(request.lease.id)
         if result is not None:
-            self.release(lease.id)
+            self.release(request.lease.id)
             assert isinstance(result, Version), "a lease's id was used for another operation"
             return result
-        upload = self._hold(lease)
+        upload = self._hold(request.lease)
+        lease = upload.lease
+        request = replace(request, lease=lease)
         artifact = check_mode(state, lease.name, lease.mode)
         self._check_list(request)
         stored = self._check_stored(upload, request)
@@ -265,7 +279,6 @@ class Uploads:
         """Assert-like: a client of this library never sends a list that does not add up."""
         lease, chunks = request.lease, [stored.chunk for stored in request.chunks]
         name = quoted(lease.name)
-        check_name_for(self._state, lease.name, lease.mode)
         if len(chunks) > self._state.config.chunks_per_version_max:
             raise InvalidRequest(f"{name} has {len(chunks)} chunks, too many; use larger chunks.")
         if any(chunk.size_bytes != lease.chunk_size_bytes for chunk in chunks[:-1]) or (

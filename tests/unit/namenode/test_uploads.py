@@ -647,3 +647,58 @@ def test_a_disk_that_moved_to_another_host_is_believed_once_it_reported(driver: 
     node.host = "new host"
     driver.run(3_000)
     assert node.id in driver.namenode.info(driver.now_ms, "a", None).chunks[0].replicas
+
+
+FORGED: list[dict[str, object]] = [
+    {"replication": 0},
+    {"replication": 1},
+    {"keep_versions": 1},
+    {"name": "b"},
+    {"mode": "update"},
+]
+
+
+@pytest.mark.parametrize("changes", FORGED)
+def test_a_lease_other_than_the_one_that_was_given_is_refused(driver: Driver, changes: dict[str, object]) -> None:
+    driver.put("taken", b"once")
+    request = driver.send(driver.begin("a", b"once"), b"once")
+    forged = replace(request.lease, **changes)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="not the one that was given"):
+        driver.namenode.allocate(driver.now_ms, forged, [key_of(b"once")], [])
+    with pytest.raises(InvalidRequest, match="not the one that was given"):
+        driver.namenode.commit(driver.now_ms, replace(request, lease=forged))
+    assert driver.namenode.commit(driver.now_ms, request).replication == 3
+
+
+def test_a_lease_shown_as_it_was_before_its_renewal_is_good(driver: Driver) -> None:
+    first = driver.begin("a", b"once")
+    driver.run(2_000)
+    request = driver.send(first, b"once")
+    assert request.lease.renewed_ms > first.renewed_ms
+    assert driver.namenode.commit(driver.now_ms, replace(request, lease=first)).version == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"replication": 0}, {"replication": 17}, {"chunk_size_bytes": 0}, {"keep_versions": -1}, {"name": ""}],
+)
+def test_a_new_namenode_takes_up_no_lease_that_none_would_give(driver: Driver, changes: dict[str, object]) -> None:
+    lease = driver.begin("a", b"")
+    request = CommitRequest(lease, 0, blake3(b"").hexdigest(), ())
+    driver.restart_namenode()
+    forged = replace(lease, **changes)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest):
+        driver.namenode.commit(driver.now_ms, replace(request, lease=forged))
+    assert driver.namenode.commit(driver.now_ms, request).version == 1
+
+
+def test_a_lease_known_by_a_late_begin_is_the_one_the_client_goes_on_with(driver: Driver) -> None:
+    """The artifact got another replication between the two, so the late `begin` gives another lease."""
+    driver.put("a", b"once", replication=2)
+    begin = BeginRequest("upload-1", "a", "update", 4, None, None)
+    request = driver.send(driver.namenode.begin(driver.now_ms, begin), b"more")
+    driver.put("a", b"else", mode="update", replication=3)
+    driver.restart_namenode()
+    driver.run(5_000)
+    assert driver.namenode.begin(driver.now_ms, begin).replication == 3
+    assert driver.namenode.commit(driver.now_ms, request).replication == 2
