@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from heapq import nsmallest
 
-from core.errors import InvalidRequest, NotReady
+from core.errors import InvalidRequest, NotReady, ReadOnly
 from core.model import CHECKPOINT_NAME, ChunkFinding, ChunkProblem, FsckPage, FsckStarted
 from core.namenode.catalog import Need
 from core.namenode.catalogcheck import LAST_ID, artifact_faults, chunk_faults, garbage_faults, table_faults
@@ -139,8 +139,13 @@ class Fsck:
     # --- Repair -------------------------------------------------------------------------------------------------
 
     def start_repair(self) -> FsckStarted:
-        """Do at once what would be done in time: heal without waiting, trim surplus, delete garbage that is due."""
+        """Do at once what would be done in time: heal without waiting, trim surplus, delete garbage that is due.
+
+        Raises NotReady, and ReadOnly while nothing is to be changed.
+        """
         state = self._state
+        if state.catalog.writer.stopped:
+            raise ReadOnly(state.catalog.writer.stopped)
         if state.safe_mode:
             raise NotReady("The NameNode has just started and not all storage nodes have reported; try again soon.")
         waited = state.members.healing_waits(state.now_ms)
@@ -150,7 +155,7 @@ class Fsck:
         state.healer.members_changed()
         before = self._deletes_ordered()
         state.deleter.hurry()
-        state.deleter.order(state.now_ms, garbage_too=not state.leases.holds_unseen_chunks(state.now_ms))
+        state.order_deletes()
         deletes = self._deletes_ordered() - before
         ended = "; it ended the wait before healing" if waited else ""
         short = f"{counted(retried, 'chunk')} short of replicas"

@@ -300,7 +300,7 @@ class NameNode:
         return self._fsck.page(cursor, count)
 
     def fsck_repair(self, now_ms: int) -> FsckStarted:
-        """Heal without waiting, trim surplus, delete the garbage that is due. Raises NotReady."""
+        """Heal without waiting, trim surplus, delete the garbage that is due. Raises NotReady, ReadOnly."""
         self.tick(now_ms)
         started = self._fsck.start_repair()
         self._upkeep.heal_and_delete()

@@ -46,6 +46,12 @@ class State:
         if self.catalog.writer.read_only:
             raise ReadOnly(self.catalog.writer.read_only)
 
+    def order_deletes(self) -> None:
+        """Order what may be deleted now: nothing before the reports are in or while nothing is to be changed, and no
+        garbage while an upload may hold chunks that are not known to be held."""
+        if not self.safe_mode and not self.catalog.writer.stopped:
+            self.deleter.order(self.now_ms, garbage_too=not self.leases.holds_unseen_chunks(self.now_ms))
+
     def sync_role(self, member: Member) -> None:
         """A node's liveness or wish may have changed: let its replicas count accordingly."""
         if not self.redundancy.set_role(member.id, member.role):

@@ -71,7 +71,7 @@ class Upkeep:
             state.healer.schedule(now_ms)
             self._rebalance()
         self._tell_of_healing(waits)
-        state.deleter.order(now_ms, garbage_too=not state.leases.holds_unseen_chunks(now_ms))
+        state.order_deletes()
 
     def _rebalance(self) -> None:
         """Even out how full the nodes are, when nothing that is short can be helped."""

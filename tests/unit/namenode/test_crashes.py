@@ -181,6 +181,9 @@ def test_nothing_is_deleted_while_it_only_reads(tmp_path: Path, monkeypatch: pyt
     node.store(key_of(b"stray"))
     register(process, node)
     beat(process, node, 60)
+    with pytest.raises(ReadOnly, match="`resume`"):
+        process.ask("fsck_repair")
+    beat(process, node, 3)
     assert node.chunks
     process.ask("resume")
     register(process, node)
