@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from core.config import Config
@@ -34,8 +34,7 @@ class Crash:
 def note(directory: Path, crash: Crash) -> None:
     """Add a note, durably; the oldest ones make room. Raises OSError."""
     kept = [*read(directory), Crash(crash.time_ms, crash.method, crash.text[:TEXT_MAX])][-NOTES_MAX:]
-    lines = "".join(json.dumps(asdict(each)) + "\n" for each in kept)
-    write_durably(directory / FILE_NAME, lines.encode())
+    _write(directory, kept)
 
 
 def forget(directory: Path) -> None:
@@ -51,6 +50,21 @@ def read(directory: Path) -> list[Crash]:
     except OSError:
         return []
     return [crash for line in lines if (crash := _parsed(line)) is not None]
+
+
+def settle(directory: Path, now_ms: int) -> list[Crash]:
+    """The notes, oldest first. Those from the future, of a clock that has stepped back since, are made notes of now, on
+    the disk too: else they would be new at every start. Raises OSError."""
+    found = read(directory)
+    settled = [replace(crash, time_ms=min(crash.time_ms, now_ms)) for crash in found]
+    if settled != found:
+        _write(directory, settled)
+    return settled
+
+
+def _write(directory: Path, kept: Sequence[Crash]) -> None:
+    lines = "".join(json.dumps(asdict(each)) + "\n" for each in kept)
+    write_durably(directory / FILE_NAME, lines.encode())
 
 
 def _parsed(line: bytes) -> Crash | None:

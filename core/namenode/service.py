@@ -47,7 +47,7 @@ class NameNodeService:
 
     def open(self, now_ms: int) -> None:
         """Open the catalog and start a NameNode on it; what stands in the way becomes `refusal`."""
-        self._mode = crashes.read_only_mode(crashes.read(self._directory), now_ms, self._config)
+        self._mode = crashes.read_only_mode(self._crashes(now_ms), now_ms, self._config)
         try:
             self.catalog = self._open_catalog(self._directory, self._new_id())
             reason = self._mode.reason if self._mode else ""
@@ -58,6 +58,13 @@ class NameNodeService:
         except AssertionError as error:
             self.close()
             self.refusal = self._broken(now_ms, "start", error)
+
+    def _crashes(self, now_ms: int) -> list[Crash]:
+        try:
+            return crashes.settle(self._directory, now_ms)
+        except OSError as failure:
+            log.warning("notes of crashes from the future stay so: %s", failure)
+            return crashes.read(self._directory)
 
     def close(self) -> None:
         if self.catalog is not None:

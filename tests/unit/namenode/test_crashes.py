@@ -204,6 +204,33 @@ def test_it_takes_changes_again_when_the_window_is_over(process: Process, monkey
     assert process.starts == 4, "in the same process"
 
 
+def test_notes_from_the_future_do_not_keep_it_so_for_ever(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        poison(patched, "events")
+        fail(process, "events")
+    process.now_ms -= 365 * 24 * 60 * MINUTE_MS
+    process.end()
+    assert process.ask("status").read_only  # type: ignore[attr-defined]
+    process.now_ms += CONFIG.crash_window_ms
+    process.end()
+    assert process.ask("status").read_only == ""  # type: ignore[attr-defined]
+
+
+def test_notes_from_the_future_count_as_made_now_also_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        crashes.note(tmp_path, Crash(NOW_MS + MINUTE_MS, "commit", "why"))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(crashes, "write_durably", full)
+    process = Process(tmp_path)
+    assert process.ask("status").read_only  # type: ignore[attr-defined]
+    process.service.close()
+
+
 def test_resume_ends_it_at_once(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     assert process.ask("resume") is False
     with monkeypatch.context() as patched:
