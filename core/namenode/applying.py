@@ -98,9 +98,13 @@ def _lists_before(connection: sqlite3.Connection, artifact: int, version: int) -
 
 def _count_down(connection: sqlite3.Connection, lists: list[tuple[bytes, int]], time_ms: int) -> None:
     """Take entries of chunk lists, which are gone already, off their chunks' counts; what is left with none is
-    garbage."""
+    garbage.
+
+    A catalog may hold what it should not, a counted chunk noted as garbage: its note is replaced, since a contradiction
+    here would end the process at every start.
+    """
     connection.executemany(
-        "INSERT INTO garbage SELECT id, size_bytes, ?, 'counted_down' FROM chunks WHERE id = ? AND refs = ?",
+        "INSERT OR REPLACE INTO garbage SELECT id, size_bytes, ?, 'counted_down' FROM chunks WHERE id = ? AND refs = ?",
         ((time_ms, chunk, refs) for chunk, refs in lists),
     )
     # Before the counting down: CHECK (refs > 0) holds at every statement.

@@ -6,7 +6,7 @@ end early.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Literal
@@ -60,10 +60,12 @@ class GarbageBook:
 
     # --- What becomes garbage, and what is no longer ------------------------------------------------------------
 
-    def load(self, rows: Iterable[Garbage], now_ms: int) -> None:
-        """What the catalog says, oldest first."""
+    def load(self, rows: Iterable[Garbage], now_ms: int, needed: Container[str]) -> None:
+        """What the catalog says, oldest first. needed: chunks that it counts; a note of one of these is to go."""
         for row in rows:
-            if row.since_ms > now_ms:  # the clock has stepped back since
+            if row.chunk.id in needed:
+                self._unwritten[row.chunk.id] = None
+            elif row.since_ms > now_ms:  # the clock has stepped back since
                 self.add(row.chunk, now_ms, row.kind)
             else:
                 self._waiting[row.kind][row.chunk.id] = row

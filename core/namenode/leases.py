@@ -22,9 +22,10 @@ class Upload:
 
 
 class Leases:
-    def __init__(self, lease_ms: int, promised_until_ms: int) -> None:
+    def __init__(self, lease_ms: int, promised_until_ms: int, now_ms: int) -> None:
         self._lease_ms = lease_ms
-        self._former_until_ms = promised_until_ms
+        # No lease that is given by now lasts longer; a promise that does was made by a clock that was ahead.
+        self._former_until_ms = min(promised_until_ms, self._promise(now_ms))
         self.promised_until_ms = promised_until_ms
         """As the catalog has it: no lease that was given is shown again after this."""
         self.used_ms = 0
@@ -78,4 +79,7 @@ class Leases:
         the next one is half a lease away."""
         if now_ms + self._lease_ms <= self.promised_until_ms:
             return None
+        return self._promise(now_ms)
+
+    def _promise(self, now_ms: int) -> int:
         return now_ms + self._lease_ms + self._lease_ms // 2

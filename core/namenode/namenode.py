@@ -96,7 +96,7 @@ class NameNode:
             healer=healer,
             rebalancer=rebalancer,
             deleter=Deleter(members, redundancy, config, rebalancer.leaving),
-            leases=Leases(config.lease_ms, catalog.leases_until_ms),
+            leases=Leases(config.lease_ms, catalog.leases_until_ms, now_ms),
             events=EventLog(epoch, config.events_max),
             readings=Readings(),
         )
@@ -116,7 +116,7 @@ class NameNode:
         state = self._state
         for need in state.catalog.needs():
             state.redundancy.need(need.chunk, need.wanted)
-        state.redundancy.garbage.load(state.catalog.garbage(), state.now_ms)
+        state.redundancy.garbage.load(state.catalog.garbage(), state.now_ms, state.redundancy.chunks)
         for member in state.members:
             state.sync_role(member)
         state.events.record(state.now_ms, "info", f"NameNode started, epoch {state.epoch}")

@@ -164,6 +164,27 @@ def test_a_clock_that_stepped_back_does_not_keep_garbage_for_ever(make_driver: M
     assert held(driver) == set()
 
 
+def test_a_counted_chunk_that_is_noted_as_garbage_is_kept_and_its_note_goes(make_driver: MakeDriver) -> None:
+    driver = make_driver(garbage_grace_ms=1_000)
+    driver.put("a", TEXT)
+    driver.run(2_000)
+    driver.catalog._connection.execute("INSERT INTO garbage SELECT id, size_bytes, 1, 'counted_down' FROM chunks")
+    driver.restart_namenode()
+    driver.run(300_000, step_ms=5_000)
+    assert driver.replicas("a") == [3] * 6
+    assert kinds(driver) == {}
+
+
+def test_a_counted_chunk_that_is_noted_as_garbage_can_be_counted_down(driver: Driver) -> None:
+    driver.put("a", TEXT)
+    driver.catalog._connection.execute("INSERT INTO garbage SELECT id, size_bytes, 1, 'unknown' FROM chunks")
+    artifact = driver.catalog.live("a")
+    assert artifact is not None
+    driver.catalog.apply(edits.PurgeArtifact(artifact, driver.now_ms))
+    assert {(entry.kind, entry.since_ms) for entry in driver.catalog.garbage()} == {("counted_down", driver.now_ms)}
+    driver.restart_namenode()
+
+
 # --- Leases of an earlier NameNode -----------------------------------------------------------------------------------
 
 
@@ -177,6 +198,20 @@ def test_garbage_waits_for_uploads_of_the_former_namenode(make_driver: MakeDrive
     assert held(driver)
     driver.run(25_000)
     assert held(driver) == set()
+
+
+def test_a_promise_of_a_clock_that_was_ahead_is_not_waited_for(make_driver: MakeDriver) -> None:
+    driver = make_driver(garbage_grace_ms=1_000, unknown_grace_ms=1_000, lease_ms=30_000)
+    driver.now_ms += 365 * 24 * 3_600_000
+    driver.run(3_000)
+    driver.send(driver.begin("a", TEXT), TEXT)
+    driver.now_ms -= 365 * 24 * 3_600_000
+    driver.restart_namenode()
+    driver.run(40_000)
+    assert held(driver), "an upload of the former NameNode may go on"
+    driver.run(60_000)
+    assert held(driver) == set()
+    assert driver.catalog.leases_until_ms == 0
 
 
 def test_nothing_is_waited_for_when_all_uploads_had_ended(make_driver: MakeDriver) -> None:
