@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from platformdirs import user_data_path
 
 from core.checkpoint.find import Scan, held, scan, storage_directories
 from core.checkpoint.manifest import EPOCH_MARGIN, Manifest
+from core.config import Config
 from core.directory import directory_failure, make_directory, sync_directory
 from core.errors import ConfigurationFailure, DirectoryFailure
 from core.model import CHECKPOINT_NAME
@@ -89,23 +91,28 @@ def restore_catalog(data_dir: Path | None = None, storage: Sequence[Path] = (), 
     storage: more directories of storage nodes, mounted or copied here; each is one, or holds some as `slot-N`.
     older: take the newest whole one even then.
     """
+    config = Config.from_environment()
+    trash_from_ms = int(time.time() * 1_000) - config.trash_retention_ms + config.unknown_grace_ms
     head = os.environ.get("DAME_NAMENODE_DIR")
     if data_dir is None and storage and head:
-        return restore(Path(head), storage_directories(storage), (), older)
+        return restore(Path(head), storage_directories(storage), (), older, trash_from_ms)
     root = (data_dir or user_data_path("dame")).expanduser().absolute()
     if not root.is_dir() and (data_dir is not None or not storage):  # the head's own may be lost with its disk
         raise DirectoryFailure(f"{root} is not there; name the directory of the cluster.", directory=str(root))
     own = [root / "storage"] if any((root / "storage").glob("slot-*")) else []
     if not own and not storage:
         raise ConfigurationFailure(f"{root} has no storage directories; name those of the cluster with --storage.")
-    return restore(root / "namenode", storage_directories([*own, *storage]), [root / "run"], older)
+    return restore(root / "namenode", storage_directories([*own, *storage]), [root / "run"], older, trash_from_ms)
 
 
-def restore(target: Path, directories: Sequence[Path], busy: Iterable[Path], older: bool = False) -> Restored:
+def restore(
+    target: Path, directories: Sequence[Path], busy: Iterable[Path], older: bool = False, trash_from_ms: int = 0
+) -> Restored:
     """Restore the catalog into a directory from these directories of storage nodes.
 
     busy: directories that a running cluster locks; those that do not exist can't be in use. older: as for
-    restore_catalog. Raises DirectoryFailure.
+    restore_catalog. trash_from_ms: what went to the trash before counts as if it had gone there then; 0 leaves it.
+    Raises DirectoryFailure.
     """
     _refuse_present(target)
     make_directory(target)
@@ -114,7 +121,7 @@ def restore(target: Path, directories: Sequence[Path], busy: Iterable[Path], old
         found = scan(directories)
         with _staging(target) as staging:
             manifest, not_whole = _newest_whole(found, staging)
-            restored = _adopt(found, staging, manifest, not_whole, target / FILE_NAME)
+            restored = _adopt(found, staging, manifest, not_whole, target / FILE_NAME, trash_from_ms)
             if not older:
                 _refuse_older(restored)
             try:
@@ -243,7 +250,12 @@ def _fault(manifest: Manifest, staging: Path) -> str:
 
 
 def _adopt(
-    found: Scan, staging: Path, manifest: Manifest, not_whole: tuple[NotWhole, ...], catalog_path: Path
+    found: Scan,
+    staging: Path,
+    manifest: Manifest,
+    not_whole: tuple[NotWhole, ...],
+    catalog_path: Path,
+    trash_from_ms: int,
 ) -> Restored:
     """Make the copy ready to be the catalog, on disk, and tell what it knows."""
     epoch = found.epoch_max + EPOCH_MARGIN
@@ -256,6 +268,9 @@ def _adopt(
             catalog.apply(edits.PurgeArtifact(older, manifest.time_ms))
         # What was garbage then may be part of a version that is lost: it is to be kept as long as what is unknown.
         catalog.apply(edits.ForgetGarbage(tuple(entry.chunk.id for entry in catalog.garbage())))
+        # It may have been undeleted after the checkpoint, and somebody must have the time to notice.
+        if trash_from_ms:
+            catalog.apply(edits.SpareTrash(trash_from_ms))
         catalog.apply(edits.StartEpoch(epoch))
         uncounted = {key: size for key, size in found.chunks.items() if key not in of_checkpoints}
         restored = _told(found, uncounted, catalog, manifest, not_whole, epoch, catalog_path)

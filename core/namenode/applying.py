@@ -73,6 +73,14 @@ def _expire_trash(connection: sqlite3.Connection, edit: edits.ExpireTrash) -> No
     _remember(connection, edit.operation, asdict(edit.result), edit.time_ms)
 
 
+def _spare_trash(connection: sqlite3.Connection, edit: edits.SpareTrash) -> None:
+    """Time 0 stays: it was purged by an operator, and is only to be cleared away."""
+    connection.execute(
+        "UPDATE artifacts SET deleted_ms = ? WHERE deleted_ms > 0 AND deleted_ms < ?",
+        (edit.not_before_ms, edit.not_before_ms),
+    )
+
+
 def _prune(connection: sqlite3.Connection, edit: edits.PruneVersions) -> None:
     lists = _lists_before(connection, edit.artifact, edit.oldest)
     connection.execute("DELETE FROM versions WHERE artifact = ? AND version < ?", (edit.artifact, edit.oldest))
@@ -192,5 +200,6 @@ _CHANGES: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
     edits.SetWish: _set_wish,
     edits.ForgetNode: _forget_node,
     edits.NoteCheckpoint: _note_checkpoint,
+    edits.SpareTrash: _spare_trash,
     edits.ForgetOperations: _forget_operations,
 }

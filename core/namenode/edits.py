@@ -155,6 +155,13 @@ class NoteCheckpoint:
 
 
 @dataclass(frozen=True)
+class SpareTrash:
+    """What went to the trash before a time counts as if it had gone there then."""
+
+    not_before_ms: int
+
+
+@dataclass(frozen=True)
 class ForgetOperations:
     """Results of old operations are forgotten."""
 
@@ -173,6 +180,7 @@ Edit = (
     | JoinNode
     | MoveNode
     | NoteCheckpoint
+    | SpareTrash
     | ForgetOperations
 )
 

@@ -27,6 +27,8 @@ def restored_text(restored: Restored, config: Config) -> str:
             f"- A newer checkpoint, of {_moment(each.time_ms)}, was passed over: {each.why}."
             for each in restored.not_whole
         ),
+        f"- What was in the trash then is there again, also what was undeleted after, for {_grace(config)} at least;"
+        " `undelete` brings it back.",
         *_uncounted(restored, config),
         *_not_found(restored),
         *_not_scanned(restored),
@@ -40,11 +42,15 @@ def _uncounted(restored: Restored, config: Config) -> list[str]:
     if not restored.uncounted_chunks:
         return ["- Every chunk that was found belongs to a version that the catalog knows."]
     amount = f"{plural(restored.uncounted_chunks, 'chunk')} ({human_bytes(restored.uncounted_bytes)})"
-    kept = plural(config.unknown_grace_ms // HOUR_MS, "hour")
+    kept = _grace(config)
     return [
         f"- Found, but in no version that the catalog knows: {amount}. They may be of versions that are lost, and are"
         f" kept for {kept} once the cluster has started."
     ]
+
+
+def _grace(config: Config) -> str:
+    return plural(config.unknown_grace_ms // HOUR_MS, "hour")
 
 
 def _not_found(restored: Restored) -> list[str]:

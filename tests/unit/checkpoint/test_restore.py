@@ -187,6 +187,23 @@ def test_the_manifest_of_the_one_passed_over_outlives_new_checkpoints(
         assert len(kept) == 3 and (kept[0], kept[-1]) == (newest, newer)
 
 
+def test_trash_that_is_back_is_not_purged_at_once(cluster: Cluster, checkpointer: Checkpointer) -> None:
+    retention_ms, grace_ms = cluster.config.trash_retention_ms, 3_600_000
+    cluster.store.upload("a", b"one")
+    cluster.store.delete("a")
+    checkpointer.save()
+    cluster.store.undelete("a")
+    disaster.lose_catalog(cluster)
+    cluster.now_ms += retention_ms
+    directories = storage_directories(disaster.slots(cluster))
+    trash_from_ms = cluster.now_ms - retention_ms + grace_ms
+    restore(cluster.directory / "namenode", directories, busy=(), trash_from_ms=trash_from_ms)
+    disaster.start(cluster)
+    cluster.advance(60_000)
+    cluster.store.undelete("a")
+    assert cluster.store.get("a") == b"one"
+
+
 # --- What is not a checkpoint's fault -------------------------------------------------------------------------------
 
 

@@ -64,6 +64,7 @@ def test_the_sentences_say_what_may_be_missing() -> None:
         "after 1,234 edits: 2 artifacts, 1 version.",
         "after that time is lost",
         "was passed over: 1 of its 2 chunks",
+        "is there again, also what was undeleted after, for 24 hours at least",
         "Found, but in no version that the catalog knows: 1 chunk (8.0 MiB).",
         "kept for 24 hours",
         "on none of the directories scanned: 2 chunks (10 B), of 'name-0', 'name-1'",

@@ -303,6 +303,7 @@ def random_edits(seed: int) -> Iterator[edits.Edit]:
             yield edits.NoteGarbage(tuple(Garbage(key_of(bytes([99, step, n])), step, "unknown") for n in range(3)))
             yield edits.ForgetGarbage((key_of(bytes([99, step, 1])).id,))
             yield edits.PromiseLeases(step)
+            yield edits.SpareTrash(step // 2)
         elif trash:
             yield edits.PurgeArtifact(trash.pop(0), step)
         else:
