@@ -31,13 +31,14 @@ class Driver:
         self.pilot = pilot
         self.store = store
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for what must come; show the screen if it does not."""
+    async def until(self, condition: Callable[[], bool], *, refresh: bool = True) -> None:
+        """Wait for what must come, with a new picture or only the one that is there; show the screen if it does not."""
         end = monotonic() + WAIT_S
         while not condition():
             if monotonic() > end:
                 raise AssertionError(f"It never came to pass; the screen shows:\n{self.text()}")
-            self.app.refresh_now()
+            if refresh:
+                self.app.refresh_now()
             await self.pilot.pause(0.02)
 
     async def until_shown(self, *texts: str) -> None:

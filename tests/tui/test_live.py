@@ -312,6 +312,7 @@ async def test_a_read_only_namenode_leaves_room_for_the_rest(store: FakeStore, s
     store.read_only = READ_ONLY
     async with dashboard(store, size) as d:
         await d.press("3")
-        await d.until_shown("READ-ONLY", "Nothing new is stored", "capacity", "stored", "nodes")
+        await d.until(lambda: "Nothing new is stored" in d.text(), refresh=False)
+        await d.until_shown("READ-ONLY", "capacity", "stored", "nodes")
         await d.press("end")
         await d.until_shown("once after `resume`", "Please report this.")

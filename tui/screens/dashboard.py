@@ -252,6 +252,10 @@ class DashboardScreen(PanelScreen):
             self._show_titles()
             self._inspect()
 
+    def _arrive(self) -> None:
+        super()._arrive()
+        self.call_after_refresh(self._after_resize)  # a panel that was hidden had no width to draw for
+
     # --- filter and order ---
 
     def action_filter(self) -> None:
