@@ -13,13 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from core.config import Config
-from core.errors import DameError, Defect, NotReady, Unavailable
+from core.errors import DameError, Defect, InvalidRequest, NotReady, Unavailable
 from core.namenode import crashes
 from core.namenode.catalog import Catalog
 from core.namenode.crashes import Crash, ReadOnlyMode
 from core.namenode.namenode import NameNode
 
 log = logging.getLogger("dame")
+
+METHODS = frozenset(
+    (
+        *("register", "heartbeat", "full_report", "wish"),
+        *("begin", "allocate", "commit", "abandon"),
+        *("delete", "undelete", "purge", "trash"),
+        *("locate", "artifacts", "history", "info", "status", "nodes", "node", "node_ref", "events"),
+        *("checkpoint_stored", "checkpoint_failed"),
+        *("set_wish", "forget", "fsck", "fsck_repair", "scrub", "scrub_progress"),
+    )
+)
+"""What other processes may ask of a NameNode. A caller's mistake is no broken invariant, so it is found before."""
 
 
 class NameNodeService:
@@ -74,10 +86,13 @@ class NameNodeService:
     def ask(self, now_ms: int, method: str, *arguments: Any) -> Any:
         """Call a public method of the NameNode, with the time put first; or `resume`.
 
-        Raises what the method raises; Unavailable when the catalog can't be read; Defect and AssertionError as above.
+        Raises what the method raises; InvalidRequest for any other method; Unavailable when the catalog can't be read;
+        Defect and AssertionError as above.
         """
         if method == "resume":
             return self._resume(now_ms)
+        if method not in METHODS:
+            raise InvalidRequest(f"The NameNode has no method {method[:80]!r}; ask one of this DAME's release.")
         if self._mode is not None and now_ms >= self._mode.until_ms:
             self._mode = None
             self.close()
@@ -86,7 +101,6 @@ class NameNodeService:
         if self.namenode is None:
             raise self.refusal
         try:
-            assert not method.startswith("_"), "a private method was asked for"
             return getattr(self.namenode, method)(now_ms, *arguments)
         except sqlite3.Error as error:
             raise Unavailable(

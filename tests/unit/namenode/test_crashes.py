@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from core.config import Config
-from core.errors import Defect, ReadOnly
+from core.errors import Defect, InvalidRequest, ReadOnly
 from core.model import BeginRequest, DeleteChunk, SendFullReport
 from core.namenode import crashes
 from core.namenode.crashes import Crash, read_only_mode
 from core.namenode.namenode import NameNode
-from core.namenode.service import NameNodeService
+from core.namenode.service import METHODS, NameNodeService
 from tests.unit.namenode.driver import FakeNode, key_of
 
 CONFIG = Config(chunk_size_bytes=4, catalog_ballast_bytes=0)
@@ -229,6 +229,19 @@ def test_notes_from_the_future_count_as_made_now_also_on_a_full_disk(
     process = Process(tmp_path)
     assert process.ask("status").read_only  # type: ignore[attr-defined]
     process.service.close()
+
+
+@pytest.mark.parametrize("method", ["check_invariants", "_load", "__init__", "tick", "no such method"])
+def test_what_nobody_may_ask_is_refused_and_no_crash(process: Process, method: str) -> None:
+    for _ in range(5):
+        with pytest.raises(InvalidRequest, match="has no method"):
+            process.ask(method)
+    assert (process.starts, crashes.read(process.directory)) == (1, [])
+
+
+def test_every_other_public_method_may_be_asked() -> None:
+    public = {name for name in vars(NameNode) if not name.startswith("_")}
+    assert public - {"check_invariants", "tick"} == METHODS
 
 
 def test_resume_ends_it_at_once(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
