@@ -50,7 +50,7 @@ from core.namenode.fsck import Fsck
 from core.namenode.garbage import GarbageBook
 from core.namenode.healing import Healer
 from core.namenode.leases import Leases
-from core.namenode.lookup import node_meant
+from core.namenode.lookup import done, node_meant
 from core.namenode.membership import Membership
 from core.namenode.readings import Readings
 from core.namenode.reads import Reads
@@ -262,9 +262,9 @@ class NameNode:
         """
         self.tick(now_ms)
         state = self._state
-        done = state.catalog.result_of(operation)
-        if isinstance(done, str):
-            return self._reads.node_info(node_meant(state, done))
+        node_id = done(state, operation, str)
+        if node_id is not None:
+            return self._reads.node_info(node_meant(state, node_id))
         member = node_meant(state, node)
         before = member.wish
         if before != (instead_of or before):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.errors import ArtifactExists, ArtifactNotFound
 from core.model import TrashedArtifact, Version
 from core.namenode import edits
-from core.namenode.lookup import live_artifact, trashed
+from core.namenode.lookup import done, live_artifact, trashed
 from core.namenode.state import State
 from core.namenode.words import quoted
 
@@ -16,8 +16,8 @@ class Trash:
 
     def delete(self, operation: str, name: str) -> Version:
         state = self._state
-        result = state.catalog.result_of(operation)
-        if isinstance(result, Version):
+        result = done(state, operation, Version)
+        if result is not None:
             return result
         artifact = live_artifact(state, name)
         newest = state.catalog.newest(artifact)
@@ -27,8 +27,8 @@ class Trash:
 
     def undelete(self, operation: str, name: str) -> Version:
         state = self._state
-        result = state.catalog.result_of(operation)
-        if isinstance(result, Version):
+        result = done(state, operation, Version)
+        if result is not None:
             return result
         if state.catalog.live(name) is not None:
             raise ArtifactExists(
@@ -45,8 +45,8 @@ class Trash:
     def purge(self, operation: str, name: str) -> Version:
         """End an artifact's time in the trash now; housekeeping removes it, a version at a time."""
         state = self._state
-        result = state.catalog.result_of(operation)
-        if isinstance(result, Version):
+        result = done(state, operation, Version)
+        if result is not None:
             return result
         artifact = self._trashed(name, "purged")
         newest = state.catalog.newest(artifact)
@@ -58,11 +58,11 @@ class Trash:
         """What can be undeleted, the one deleted last first."""
         return self._state.catalog.trash(self._state.now_ms, self._state.config.trash_retention_ms)
 
-    def _trashed(self, name: str, done: str) -> int:
+    def _trashed(self, name: str, what: str) -> int:
         artifact = trashed(self._state, name)
         if artifact is None:
             raise ArtifactNotFound(
-                f"There is no artifact named {quoted(name)} in the trash; it can't be {done}. `trash` shows those there"
+                f"There is no artifact named {quoted(name)} in the trash; it can't be {what}. `trash` shows those there"
                 " are.",
                 name=name,
             )

@@ -30,6 +30,7 @@ from core.model import (
 from core.namenode import edits
 from core.namenode.admission import admit, check_lease, check_mode, keeps_to_mark, refusals
 from core.namenode.leases import Upload
+from core.namenode.lookup import done
 from core.namenode.membership import Member
 from core.namenode.placement import choose_targets
 from core.namenode.redundancy import Chunk
@@ -142,13 +143,22 @@ class Uploads:
 
     def allocate(self, lease: Lease, chunks: Sequence[ChunkKey], excluded: Sequence[str]) -> Allocations:
         upload = self._hold(lease)
+        self._check_asked(upload, chunks)
         allocations = tuple(self._allocate(upload, key, excluded) for key in chunks)
-        if len(upload.pins) > self._state.config.chunks_per_version_max:
-            raise InvalidRequest(
-                f"{quoted(lease.name)} has more than {self._state.config.chunks_per_version_max} chunks; use larger"
-                " chunks."
-            )
         return Allocations(upload.lease, allocations, tuple(self._small_cluster_warnings(upload.lease.replication)))
+
+    def _check_asked(self, upload: Upload, chunks: Sequence[ChunkKey]) -> None:
+        """Before the first chunk is pinned: what is refused must hold nothing."""
+        lease, chunks_max = upload.lease, self._state.config.chunks_per_version_max
+        if len(upload.pins.keys() | {key.id for key in chunks}) > chunks_max:
+            raise InvalidRequest(f"{quoted(lease.name)} has more than {chunks_max} chunks; use larger chunks.")
+        for key in chunks:
+            self._check_key(key)
+            if not 1 <= key.size_bytes <= lease.chunk_size_bytes:
+                raise InvalidRequest(
+                    f"A chunk of {quoted(lease.name)} has {key.size_bytes} bytes; it must have from 1 to"
+                    f" {lease.chunk_size_bytes}."
+                )
 
     def _allocate(self, upload: Upload, key: ChunkKey, excluded: Sequence[str]) -> Allocation:
         state, replication = self._state, upload.lease.replication
@@ -225,10 +235,9 @@ class Uploads:
 
     def commit(self, request: CommitRequest) -> Version:
         state = self._state
-        result = state.catalog.result_of(request.lease.id)
+        result = done(state, request.lease.id, Version)
         if result is not None:
             self.release(request.lease.id)
-            assert isinstance(result, Version), "a lease's id was used for another operation"
             return result
         upload = self._hold(request.lease)
         lease = upload.lease
@@ -270,9 +279,9 @@ class Uploads:
         self.release(request.lease.id)
         if request.lease.mode == "checkpoint":
             return  # told once storage nodes hold what it takes to find it
-        done = "uploaded" if request.lease.mode == "upload" else f"updated to version {version.version}"
+        what = "uploaded" if request.lease.mode == "upload" else f"updated to version {version.version}"
         state.events.record(
-            state.now_ms, "info", f"{quoted(version.name)} {done} ({sized(version.size_bytes)})", artifact=version.name
+            state.now_ms, "info", f"{quoted(version.name)} {what} ({sized(version.size_bytes)})", artifact=version.name
         )
 
     def _check_list(self, request: CommitRequest) -> None:

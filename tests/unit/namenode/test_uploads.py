@@ -116,7 +116,7 @@ def test_begin_repeated_gives_the_same_lease(driver: Driver) -> None:
 
 def test_targets_are_as_many_as_wanted_on_different_nodes(driver: Driver) -> None:
     lease = driver.begin("a", TEXT)
-    for allocation in driver.namenode.allocate(driver.now_ms, lease, [key_of(TEXT), key_of(b"x")], []).chunks:
+    for allocation in driver.namenode.allocate(driver.now_ms, lease, [key_of(TEXT[:4]), key_of(b"x")], []).chunks:
         assert len({ref.id for ref in allocation.targets}) == 3
         assert (allocation.quorum, allocation.stored) == (2, False)
 
@@ -125,7 +125,7 @@ def test_excluded_and_suspect_nodes_are_left_out(driver: Driver) -> None:
     driver[4].kill()
     driver.run(4_000)
     lease = driver.begin("a", TEXT)
-    (allocation,) = driver.namenode.allocate(driver.now_ms, lease, [key_of(TEXT)], ["node-0001"]).chunks
+    (allocation,) = driver.namenode.allocate(driver.now_ms, lease, [key_of(TEXT[:4])], ["node-0001"]).chunks
     assert sorted(ref.name for ref in allocation.targets) == ["sn-02", "sn-03"]
 
 
@@ -135,7 +135,7 @@ def test_too_few_targets_are_refused_naming_each_node_and_why(driver: Driver) ->
     driver.run(4_000)
     lease = driver.begin("a", TEXT)
     with pytest.raises(NotEnoughNodes) as refusal:
-        driver.namenode.allocate(driver.now_ms, lease, [key_of(TEXT)], ["node-0001"])
+        driver.namenode.allocate(driver.now_ms, lease, [key_of(TEXT[:4])], ["node-0001"])
     for words in ("sn-01 refused it", "sn-03 is suspect (no heartbeat for 4 s)", "sn-04 is suspect", "2 storage nodes"):
         assert words in refusal.value.message
 
@@ -242,7 +242,7 @@ def test_allocating_renews_a_lease(make_driver: MakeDriver) -> None:
     lease = driver.begin("a", TEXT)
     for _ in range(3):
         driver.run(50_000)
-        lease = driver.namenode.allocate(driver.now_ms, lease, [key_of(TEXT)], []).lease
+        lease = driver.namenode.allocate(driver.now_ms, lease, [key_of(TEXT[:4])], []).lease
         assert lease.renewed_ms == driver.now_ms
 
 
@@ -413,6 +413,42 @@ def test_lists_that_do_not_add_up_are_refused(driver: Driver, spoil: Callable[[C
     with pytest.raises(InvalidRequest):
         driver.namenode.commit(driver.now_ms, spoil(request))
     assert driver.namenode.artifacts(driver.now_ms, "") == []
+
+
+def test_an_operation_id_that_was_used_for_another_kind_of_change_is_refused(driver: Driver) -> None:
+    namenode = driver.namenode
+    driver.put("a", b"once")
+    driver.put("trashed", b"once")
+    namenode.delete(driver.now_ms, "deleted", "trashed")
+    namenode.set_wish(driver.now_ms, "drained", "sn-01", "draining")
+    request = driver.send(namenode.begin(driver.now_ms, BeginRequest("drained", "b", "upload", 4, 1, 4)), b"more")
+    driver[2].kill()
+    driver.run(15_000)
+    calls: list[Callable[[], object]] = [
+        lambda: namenode.commit(driver.now_ms, request),
+        lambda: namenode.delete(driver.now_ms, "drained", "a"),
+        lambda: namenode.undelete(driver.now_ms, "drained", "trashed"),
+        lambda: namenode.purge(driver.now_ms, "drained", "trashed"),
+        lambda: namenode.set_wish(driver.now_ms, "deleted", "sn-01", "none"),
+        lambda: namenode.forget(driver.now_ms, "deleted", "sn-02"),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidRequest, match="used for another change"):
+            call()
+    namenode.check_invariants()
+    assert [node.state for node in namenode.nodes(driver.now_ms)] == ["draining", "down", "up", "up"]
+
+
+def test_what_allocate_refuses_is_not_pinned(make_driver: MakeDriver) -> None:
+    driver = make_driver(chunks_per_version_max=3)
+    lease = driver.begin("a", b"", size_bytes=None)
+    before = set(driver.namenode._state.redundancy.chunks)
+    good = key_of(b"once")
+    for bad in ([key_of(bytes([n])) for n in range(4)], [good, ChunkKey("0" * 64, 5)], [good, ChunkKey("0" * 64, 0)]):
+        with pytest.raises(InvalidRequest):
+            driver.namenode.allocate(driver.now_ms, lease, bad, [])
+    assert set(driver.namenode._state.redundancy.chunks) == before
+    assert len(driver.namenode.allocate(driver.now_ms, lease, [key_of(bytes([n])) for n in range(3)], []).chunks) == 3
 
 
 def test_a_full_catalog_disk_refuses_writes_and_serves_reads(driver: Driver) -> None:
