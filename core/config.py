@@ -169,7 +169,7 @@ class Config:
             ("healing_bytes_per_s_max", self.healing_bytes_per_s_max >= 0),
             (
                 "healing_bytes_per_s_min",
-                0 <= self.healing_bytes_per_s_min <= self.healing_bytes_per_s_max or not self.healing_bytes_per_s_max,
+                1 <= self.healing_bytes_per_s_min <= self.healing_bytes_per_s_max or not self.healing_bytes_per_s_max,
             ),
             ("rebalance_threshold", 0 <= self.rebalance_threshold < 1),
             ("rebalance_bytes_per_s_max", self.rebalance_bytes_per_s_max >= 0),

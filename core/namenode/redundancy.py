@@ -299,10 +299,11 @@ class Redundancy:
         """Derive from a chunk's replicas and needs everything else that is known about it."""
         self.generation += 1
         counting, serving = self._tally(chunk)
-        self._set_health(chunk.id, health_of(chunk.wanted, counting, serving))
+        health = health_of(chunk.wanted, counting, serving)
+        self._set_health(chunk.id, health)
         lacking = chunk.wanted - counting - len(chunk.copies)
         short = serving > 0 and lacking > 0
-        self.short.put(chunk.id, (serving, -lacking) if short else None)
+        self.short.put(chunk.id, (health != "at_risk", serving, -lacking) if short else None)
         self._set_short_bytes(chunk, lacking if short else 0)
         if 0 < chunk.wanted < counting:
             self.surplus[chunk.id] = None

@@ -6,8 +6,10 @@ import heapq
 from collections.abc import Iterable
 from itertools import islice
 
-Urgency = tuple[int, int]
-"""Good replicas left, and minus the number lacking: the smallest goes first, and among equals the smallest chunk id."""
+Urgency = tuple[bool, int, int]
+"""Not at risk, good replicas left, and minus the number lacking: the smallest goes first, and among equals the smallest
+chunk id. Chunks at risk come before one that has as many replicas and wants no more, as on a draining node: only they
+get all that may be copied, so none of the others may stand before them."""
 
 
 class ShortQueue:

@@ -124,7 +124,7 @@ def _config(rng: random.Random, nodes: int) -> Config:
         garbage_grace_ms=rng.choice((1_000, 5_000, 15_000)),
         unknown_grace_ms=rng.choice((1_000, 15_000)),
         healing_bytes_per_s_max=rng.choice((0, 200, 1 << 20)),
-        healing_bytes_per_s_min=0,
+        healing_bytes_per_s_min=1,
         disk_no_new_share=rng.choice((0.95, 1.0)),
         checkpoint_first_ms=rng.choice((2_000, 10_000)),
         checkpoint_interval_ms=rng.choice((10_000, 60_000)),

@@ -9,7 +9,7 @@ from core.errors import ConfigurationFailure
 from core.model import CopyChunk
 from core.namenode.bandwidth import Bucket, NodeBudget
 from tests.unit.namenode.conftest import MakeDriver
-from tests.unit.namenode.driver import Driver
+from tests.unit.namenode.driver import Driver, key_of
 
 
 def moved(budget: NodeBudget, size_bytes: int, urgent: bool, from_ms: int, to_ms: int, clients: int = 0) -> int:
@@ -69,9 +69,10 @@ def test_small_steps_lose_nothing() -> None:
     assert bucket.has_some
 
 
-def test_a_floor_above_the_cap_is_refused() -> None:
+@pytest.mark.parametrize("floor", [0, 2])
+def test_a_floor_of_nothing_or_above_the_cap_is_refused(floor: int) -> None:
     with pytest.raises(ConfigurationFailure):
-        Config(healing_bytes_per_s_max=1, healing_bytes_per_s_min=2)
+        Config(healing_bytes_per_s_max=1, healing_bytes_per_s_min=floor)
 
 
 # --- On a cluster ---------------------------------------------------------------------------------------------------
@@ -114,6 +115,26 @@ def test_a_chunk_with_one_replica_left_does_not_wait_for_clients(make_driver: Ma
     counts = copies_per_second(driver, 20)
     assert sum(counts) == lost
     assert len([count for count in counts if count]) <= 2, "all at once, whatever clients move"
+
+
+def test_a_chunk_at_risk_does_not_wait_behind_one_of_a_draining_node(make_driver: MakeDriver) -> None:
+    """Clients leave nothing to chunks that are not at risk, and those of the draining node have the smaller ids."""
+    driver = make_driver(4, healing_bytes_per_s_max=400, healing_bytes_per_s_min=1, mass_failure_share=1.0)
+    contents = sorted((bytes([0, 0, 0, n]) for n in range(250)), key=lambda content: key_of(content).id)
+    for number, content in enumerate(contents):
+        driver.put(f"a{number}", content, replication=1 if number < 200 else 2)
+    driver.run(2_000)
+    single = {key_of(content).id for content in contents[:200]}
+    copies_per_second(driver, 5)
+    drained, killed = driver[1], driver[2]
+    assert single & set(drained.chunks)
+    at_risk = {chunk_id for chunk_id in killed.chunks if chunk_id not in single}
+    driver.namenode.set_wish(driver.now_ms, "drain", "sn-01", "draining")
+    killed.kill()
+    copies_per_second(driver, 20)
+    copied = {command.chunk.id for _, command in driver.told(CopyChunk)}
+    assert at_risk <= copied
+    assert not single & set(drained.chunks) <= copied, "the others wait for clients"
 
 
 def test_status_shows_what_is_left_how_fast_it_goes_and_when_it_ends(make_driver: MakeDriver) -> None:
