@@ -65,7 +65,7 @@ class Config:
     """Copies ordered from one storage node, less what clients move on it: the pace of one good disk. Chunks with one
     replica left get all of it. 0 means no cap."""
     healing_bytes_per_s_min: int = 20 * MIB
-    """However much clients move, healing gets this much on each node, so that it ends."""
+    """However much clients move, healing gets this much on each node, so that it ends; never 0 under a cap."""
     rebalance_threshold: float = 0.10
     """When two nodes differ by more than this in the share of their room that is used, chunks are moved until they
     differ by half of it. Less is not worth the traffic. 0 means never."""
