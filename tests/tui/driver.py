@@ -60,6 +60,7 @@ class Driver:
     async def command(self, line: str) -> None:
         """Write a line into the command bar and enter it."""
         await self.press("colon")
+        await self.until(lambda: self.app.focused is self.app.front.bar.input, refresh=False)
         self.app.front.bar.put("")
         await self.type(line)
         await self.press("enter")
