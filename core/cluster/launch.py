@@ -43,15 +43,17 @@ RAY_THREAD = LastingThread()
 START_TIMEOUT_MS = 60_000
 FIRST_NODE_TIMEOUT_MS = 180_000
 """For the first storage node: without any there is nothing to go on with, and the machine may be busy."""
-START_ATTEMPTS = 2
+START_ATTEMPTS = 4
 SLOW_START = (
     "timed out during startup",
     "failed to start gcs",
     "starting ray client server failed",
     "proxy failed to connect to backend",
+    "zombieprocess",
 )
-"""How Ray says that processes of its own took longer to start than it waits, 20 to 30 s: what a busy machine needs is
-another attempt."""
+"""How Ray says that processes of its own did not start, or took longer than the 20 to 30 s it waits: another attempt is
+all it takes. The last three are of `ray://`: its proxy forks a process for each client while gRPC's threads run, and on
+a busy machine about every tenth of them crashes at once."""
 KNOCK_TIMEOUT_S = 5.0
 HEAD_RESOURCE = "node:__internal_head__"
 
