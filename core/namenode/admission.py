@@ -135,6 +135,12 @@ def _check_someone_is_up(state: State) -> None:
         raise NotReady(
             "The NameNode has just started and no storage node has registered yet; try again in a few seconds."
         )
+    if any(member.state == "suspect" for member in state.members):
+        # Also the NameNode's own standing still looks so, until the next heartbeats are in.
+        raise NotReady(
+            f"No storage node is up just now ({listed(refusals(state, 0, ()))}); they may be heard of at any moment,"
+            " so try again in a few seconds."
+        )
     if count == 0:
         raise NotEnoughNodes("No storage node has joined this cluster yet; start one and try again.")
     whole = "the only storage node is not" if count == 1 else f"none of the {count} storage nodes is"
