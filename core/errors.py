@@ -164,6 +164,10 @@ class ConfigurationFailure(LocalFailure):
     """A setting (environment variable or argument) has a value that can't be used."""
 
 
+class ProtocolMismatch(LocalFailure):
+    """This process and the NameNode are of releases that do not understand each other."""
+
+
 # --- Cancelled --------------------------------------------------------------------------------------------------
 
 

@@ -367,7 +367,7 @@ def connect(
     data_dir: where an embedded cluster lives; the platform's user data directory unless told otherwise.
     nodes: storage nodes of a new embedded cluster, 4 unless told otherwise.
     on_stage: called with a short sentence as the start-up proceeds ("starting Ray", "storage nodes 2/4").
-    Raises ClusterUnreachable, DirectoryFailure, ConfigurationFailure.
+    Raises ClusterUnreachable, DirectoryFailure, ConfigurationFailure, ProtocolMismatch.
     """
     from core.cluster.launch import (
         open_gateway,

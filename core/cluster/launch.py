@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,12 +21,14 @@ from ray.exceptions import RayError
 import core
 from core.cluster import remote
 from core.cluster.actors import NAMENODE
+from core.cluster.advice import advice
 from core.cluster.checkpointer import last_checkpoint
 from core.cluster.supervisor import STORAGE_SLOT
 from core.cluster.threads import LastingThread, within
 from core.config import MIB, Config
 from core.directory import DirectoryLock, lock_directory, make_directory, write_durably
 from core.errors import ClusterUnreachable, ConfigurationFailure, DirectoryFailure, DirectoryInUse, NotReady
+from core.protocol import PROTOCOL_VERSION, RELEASE
 
 OnStage = Callable[[str], None]
 
@@ -74,7 +75,7 @@ def open_gateway(
     address: str | None, data_dir: PathLike[str] | str | None, nodes: int | None, config: Config, on_stage: OnStage
 ) -> tuple[remote.RayGateway, str]:
     """Connect, and wait until the cluster can serve. Raises ClusterUnreachable, DirectoryFailure,
-    ConfigurationFailure."""
+    ConfigurationFailure, ProtocolMismatch."""
     session: Session
     if address is None:
         directory = Path(data_dir) if data_dir is not None else user_data_path("dame")
@@ -302,7 +303,7 @@ def enter_ray(**arguments: Any) -> None:
             if attempts_left and any(sentence in str(error).lower() for sentence in SLOW_START):
                 leave_ray()
                 continue
-            raise ClusterUnreachable(f"{_where(arguments['address'])} can't be reached: {_advice(error)}") from error
+            raise ClusterUnreachable(f"{_where(arguments['address'])} can't be reached: {advice(error)}") from error
 
 
 def _init_ray(**arguments: Any) -> None:
@@ -358,10 +359,11 @@ def bring_up(namenode_directory: str | None, storage_root: str | None, config: C
 
 
 def wait_for_namenode() -> None:
-    """Until it answers. Raises its refusal (DirectoryFailure), or ClusterUnreachable."""
+    """Until it answers. Raises its refusal (DirectoryFailure), ProtocolMismatch, or ClusterUnreachable."""
     deadline = time.monotonic() + START_TIMEOUT_MS / 1000
     while True:
         try:
+            remote.ask_namenode("meet", PROTOCOL_VERSION, RELEASE)
             remote.ask_namenode("status")
             return
         except ClusterUnreachable:
@@ -377,16 +379,3 @@ def log_directory() -> str:
 
 def _where(address: str) -> str:
     return "The embedded Ray cluster" if address == "local" else f"The Ray cluster at {address}"
-
-
-def _advice(error: BaseException) -> str:
-    text = " ".join((str(error).strip().splitlines() or [type(error).__name__])[-1].split())  # the end of a traceback
-    lowered = str(error).lower()
-    if "token" in lowered or "unauthenticated" in lowered:
-        return "its token is missing or wrong. Copy ~/.ray/auth_token from the head, or put it into RAY_AUTH_TOKEN."
-    if "version" in lowered and "mismatch" in lowered:
-        here = f"Python {sys.version.split()[0]}, Ray {ray.__version__}"
-        return f"it runs another version of Ray or Python than this machine ({here}). {text[:300]}"
-    return (
-        f"{text[:300].rstrip('.')}. Check the address, that the cluster runs, and that ~/.ray/auth_token is its head's."
-    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from core.model.client import ChunkKey, NodeRef
 from core.model.words import Wish
+from core.protocol import PROTOCOL_VERSION, RELEASE
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class Registration:
     pid: int
     directory: str
     usage: DiskUsage
+    protocol: int = PROTOCOL_VERSION
+    """Looked at before all else; it stays where it is in every release."""
+    release: str = RELEASE
 
 
 @dataclass(frozen=True)

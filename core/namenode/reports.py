@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from core.errors import DirectoryFailure, ReadOnly, Superseded
+from core.errors import DirectoryFailure, ProtocolMismatch, ReadOnly, Superseded
 from core.model import (
     ChunkKey,
     Command,
@@ -30,6 +30,7 @@ from core.namenode.catalog import KnownNode
 from core.namenode.membership import Member
 from core.namenode.state import State
 from core.namenode.words import quoted
+from core.protocol import check_understood
 
 REPORT_WAIT_MS = 10_000
 """A full report that was asked for and has not come is asked for again after this long."""
@@ -56,6 +57,7 @@ class Reports:
 
     def register(self, registration: Registration) -> RegistrationReply:
         state = self._state
+        self._check_protocol(registration)
         self._check_cluster(registration)
         member = state.members.get(registration.node_id)
         if member is None:
@@ -74,6 +76,14 @@ class Reports:
         self._fill(member, registration.usage)
         state.sync_role(member)
         return RegistrationReply(state.cluster_id, member.name, state.epoch, member.wish)
+
+    def _check_protocol(self, registration: Registration) -> None:
+        who = f"The storage node in {registration.directory} on {registration.host}"
+        try:
+            check_understood(who, registration.protocol, registration.release)
+        except ProtocolMismatch as error:
+            self._tell_of_refused(registration, error.message)
+            raise
 
     def _check_cluster(self, registration: Registration) -> None:
         ours, theirs = self._state.cluster_id, registration.cluster_id
@@ -105,11 +115,14 @@ class Reports:
     def _refuse(
         self, registration: Registration, sentence: str, kind: type[DirectoryFailure] = DirectoryFailure
     ) -> DirectoryFailure:
+        self._tell_of_refused(registration, sentence)
+        return kind(sentence, directory=registration.directory, host=registration.host)
+
+    def _tell_of_refused(self, registration: Registration, sentence: str) -> None:
         place = (registration.host, registration.directory)
         if place not in self._refused and len(self._refused) < REFUSED_MAX:
             self._refused[place] = None
             self._state.events.record(self._state.now_ms, "error", sentence, node=registration.node_id)
-        return kind(sentence, directory=registration.directory, host=registration.host)
 
     def _join(self, registration: Registration) -> Member:
         state = self._state

@@ -18,6 +18,7 @@ from core.namenode import crashes
 from core.namenode.catalog import Catalog
 from core.namenode.crashes import Crash, ReadOnlyMode
 from core.namenode.namenode import NameNode
+from core.protocol import meet
 
 log = logging.getLogger("dame")
 
@@ -84,11 +85,13 @@ class NameNodeService:
         self.catalog = self.namenode = None
 
     def ask(self, now_ms: int, method: str, *arguments: Any) -> Any:
-        """Call a public method of the NameNode, with the time put first; or `resume`.
+        """Call a public method of the NameNode, with the time put first; or `meet`, or `resume`.
 
         Raises what the method raises; InvalidRequest for any other method; Unavailable when the catalog can't be read;
         Defect and AssertionError as above.
         """
+        if method == "meet":  # answered also while there is no catalog: it decides whether the refusal is understood
+            return meet(*arguments)
         if method == "resume":
             return self._resume(now_ms)
         if method not in METHODS:
