@@ -175,7 +175,12 @@ def _set_wish(connection: sqlite3.Connection, edit: edits.SetWish) -> None:
 def _note_checkpoint(connection: sqlite3.Connection, edit: edits.NoteCheckpoint) -> None:
     connection.executemany(
         "INSERT INTO facts VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (("checkpoint_edits", str(edit.edits)), ("checkpoint_ms", str(edit.taken_ms))),
+        (
+            ("checkpoint_artifact", str(edit.artifact)),
+            ("checkpoint_version", str(edit.version)),
+            ("checkpoint_edits", str(edit.edits)),
+            ("checkpoint_ms", str(edit.taken_ms)),
+        ),
     )
     _prune(connection, edits.PruneVersions(edit.artifact, edit.oldest, edit.time_ms))
 

@@ -58,6 +58,9 @@ class Kept:
     def count(self) -> int:
         return self.newest - self.oldest + 1
 
+    def has(self, version: int) -> bool:
+        return self.oldest <= version <= self.newest
+
 
 @dataclass(frozen=True)
 class KnownNode:
@@ -71,8 +74,10 @@ class KnownNode:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The newest copy of the catalog that storage nodes are known to hold."""
+    """The newest copy of the catalog that storage nodes are known to hold, with its manifest."""
 
+    artifact: int
+    version: int
     edits: int
     """How many edits are in it."""
     time_ms: int
@@ -162,7 +167,8 @@ class Catalog:
     def checkpoint(self) -> Checkpoint | None:
         rows = self._connection.execute("SELECT key, value FROM facts WHERE key LIKE 'checkpoint_%'")
         facts = {key: int(value) for key, value in rows}
-        return Checkpoint(facts["checkpoint_edits"], facts["checkpoint_ms"]) if facts else None
+        names = ("checkpoint_artifact", "checkpoint_version", "checkpoint_edits", "checkpoint_ms")
+        return Checkpoint(*(facts[name] for name in names)) if facts else None
 
     @property
     def nodes_joined(self) -> int:

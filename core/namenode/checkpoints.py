@@ -23,18 +23,23 @@ class Checkpoints:
     def stored(self, manifest: Manifest, version: int, nodes: int) -> None:
         """Storage nodes hold the manifest of this version of the hidden artifact: older versions may go now.
 
-        Ignored if it is of another NameNode's catalog, or older than what is known. Raises ReadOnly.
+        Ignored if it is of another NameNode's catalog, gone or noted already, or older than what is known. Raises
+        ReadOnly.
         """
         state = self._state
-        before = state.catalog.checkpoint
         artifact = state.catalog.live(CHECKPOINT_NAME)
         own = manifest.cluster_id == state.catalog.cluster_id and manifest.epoch == state.epoch
-        if not own or artifact is None or (before and before.edits > manifest.edits):
+        if not own or artifact is None or not state.catalog.kept(artifact).has(version):
             return
-        oldest = self._oldest_to_keep(artifact, version)
+        before = self._noted()
+        if before and (before.version == version or before.edits > manifest.edits):
+            return
+        oldest = self._oldest_to_keep(version, before)
         dropped = state.catalog.chunks_of(artifact, oldest)
         state.catalog.apply(
-            edits.NoteCheckpoint(artifact, oldest, manifest.edits, taken_ms=manifest.time_ms, time_ms=state.now_ms)
+            edits.NoteCheckpoint(
+                artifact, version, oldest, manifest.edits, taken_ms=manifest.time_ms, time_ms=state.now_ms
+            )
         )
         counted_down(state, dropped)
         if before is None or self._failure_told:
@@ -49,26 +54,29 @@ class Checkpoints:
             self._state.events.record(self._state.now_ms, "warning", text)
         self._failure_told = True
 
+    def _noted(self) -> Checkpoint | None:
+        """What the catalog knows, unless it is of the time before a restore: then its artifact is gone.
+
+        It need not be the artifact's newest version: a NameNode may have ended before the manifests of a later one were
+        stored, and without its manifest no checkpoint is found.
+        """
+        noted = self._state.catalog.checkpoint
+        return noted if noted and noted.artifact == self._state.catalog.live(CHECKPOINT_NAME) else None
+
     def _newest(self) -> Checkpoint | None:
-        """None if it could not be restored: a chunk of it is lost, or it is of the time before a restore."""
-        state = self._state
-        artifact = state.catalog.live(CHECKPOINT_NAME)
-        if artifact is None:
-            return None
-        newest = state.catalog.newest(artifact).version
-        return None if self._is_lost(artifact, newest) else state.catalog.checkpoint
+        """None if there is none that could be restored."""
+        noted = self._noted()
+        return None if noted is None or self._is_lost(noted) else noted
 
-    def _oldest_to_keep(self, artifact: int, version: int) -> int:
-        """The checkpoint before is kept, in case that this one can't be read; but not one that is of no use."""
-        kept = self._state.catalog.kept(artifact)
-        newest = max(kept.oldest, min(version, kept.newest))
-        return newest if newest == kept.oldest or self._is_lost(artifact, newest - 1) else newest - 1
+    def _oldest_to_keep(self, version: int, before: Checkpoint | None) -> int:
+        """The checkpoint noted before is kept, in case that this one can't be read; but not one that is of no use."""
+        return version if before is None or self._is_lost(before) else min(version, before.version)
 
-    def _is_lost(self, artifact: int, version: int) -> bool:
+    def _is_lost(self, checkpoint: Checkpoint) -> bool:
         redundancy = self._state.redundancy
         if self._state.safe_mode or not redundancy.counts["lost"]:
             return False
-        keys = self._state.catalog.chunk_list(artifact, version)
+        keys = self._state.catalog.chunk_list(checkpoint.artifact, checkpoint.version)
         return any(redundancy.unhealthy.get(key.id) == "lost" for key in keys)
 
     def age_ms(self) -> int | None:

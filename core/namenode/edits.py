@@ -144,9 +144,12 @@ class ForgetNode:
 
 @dataclass(frozen=True)
 class NoteCheckpoint:
-    """Storage nodes hold a checkpoint of the catalog; versions of its artifact before `oldest` are pruned."""
+    """Storage nodes hold a checkpoint of the catalog, with its manifest; versions of its artifact before `oldest` are
+    pruned."""
 
     artifact: int
+    version: int
+    """The checkpoint's."""
     oldest: int
     edits: int
     """How many are in it."""

@@ -16,8 +16,8 @@ FORMAT_VERSION = 1
 
 TABLES = """
 -- Facts about the catalog itself: its format version, the cluster's id, the epoch of the last NameNode, how many edits
--- were applied, until when leases that were given may come back, and of the newest checkpoint that storage nodes hold,
--- how many edits are in it and when it was taken.
+-- were applied, until when leases that were given may come back, and of the newest checkpoint that storage nodes hold
+-- with its manifest, the artifact and version that it is, how many edits are in it and when it was taken.
 CREATE TABLE facts (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL

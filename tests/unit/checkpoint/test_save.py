@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 
 from core.checkpoint import manifest as manifests
 from core.checkpoint.find import scan
+from core.checkpoint.manifest import Manifest
 from core.checkpoint.save import COPY_NAME, Checkpointer
 from core.cluster import checkpointer as last_of_all
 from core.cluster import launch
@@ -23,7 +25,7 @@ from core.gateway import Call, NameNodeCalls
 from core.model import CHECKPOINT_NAME, BeginRequest, NodeRef
 from tests.inprocess import Cluster, InProcessGateway
 from tests.unit.checkpoint.conftest import CONFIG, checkpointer_of
-from tests.unit.checkpoint.disaster import lose_catalog, restore_catalog, slots, start
+from tests.unit.checkpoint.disaster import lose_catalog, restore_catalog, slots, start, stop
 
 
 def texts(cluster: Cluster) -> list[str]:
@@ -165,6 +167,78 @@ def test_one_that_is_lost_is_none_and_is_made_again(cluster: Cluster, checkpoint
     assert (status.missing, status.checkpoint_edits_behind) == (0, 0)
 
 
+def lose(cluster: Cluster, manifest: Manifest) -> None:
+    """A chunk of this checkpoint alone goes from all disks."""
+    for endpoint in list(cluster.nodes):
+        for key in manifest.chunks:
+            (cluster.directory / endpoint / "chunks" / key.id[:2] / key.id).unlink(missing_ok=True)
+        cluster.restart_node(endpoint)
+    cluster.advance(2_000)
+
+
+def published_without_manifest(cluster: Cluster) -> None:
+    """A process makes a checkpoint and ends before any storage node has the manifest."""
+    cluster.store.upload(f"edit-{cluster.now_ms}", b"content")
+    killed = checkpointer_of(cluster)
+    killed._spread = crash  # type: ignore[method-assign]
+    with pytest.raises(Crash):
+        killed.save()
+
+
+def test_one_that_no_manifest_names_takes_no_other_ones_place(cluster: Cluster, checkpointer: Checkpointer) -> None:
+    cluster.store.upload("a", b"content")
+    first = checkpointer.save()
+    published_without_manifest(cluster)
+    cluster.store.upload("b", b"content")
+    second = checkpointer.save()
+    cluster.advance(CONFIG.lease_ms + 10_000)
+    lose(cluster, second)
+    stop(cluster)
+    shutil.rmtree(cluster.directory / "namenode")
+    assert restore_catalog(cluster).edits == first.edits, "there are two to restore from, always"
+    start(cluster)
+
+
+def test_one_that_no_manifest_names_is_not_judged_in_place_of_the_newest(
+    cluster: Cluster, checkpointer: Checkpointer
+) -> None:
+    checkpointer.step()
+    published_without_manifest(cluster)
+    cluster.advance(2_000)
+    noted = scan(slots(cluster)).manifests[0]
+    assert cluster.store.status().checkpoint_age_ms == 2_000
+    lose(cluster, noted)
+    status = cluster.store.status()
+    assert (status.checkpoint_age_ms, status.checkpoint_edits_behind) == (None, None)
+
+
+def test_one_of_before_a_restore_is_none_until_the_first_after_it_is_stored(
+    cluster: Cluster, checkpointer: Checkpointer
+) -> None:
+    checkpointer.save()
+    cluster.store.upload("a", b"content")
+    checkpointer.save()
+    lose_catalog(cluster)
+    restore_catalog(cluster)
+    start(cluster)
+    published_without_manifest(cluster)
+    status = cluster.store.status()
+    assert (status.checkpoint_age_ms, status.checkpoint_edits_behind) == (None, None)
+    checkpointer_of(cluster).save()
+    assert cluster.store.status().checkpoint_edits_behind == 0
+    assert texts(cluster) == ["the catalog is checkpointed to 4 storage nodes"]
+
+
+def test_word_of_a_checkpoint_that_comes_twice_drops_nothing_more(cluster: Cluster, checkpointer: Checkpointer) -> None:
+    checkpointer.save()
+    cluster.store.upload("a", b"content")
+    second = checkpointer.save()
+    cluster.namenode.checkpoint_stored(cluster.now_ms, second, 2, 4)
+    artifact = cluster.catalog.live(CHECKPOINT_NAME)
+    assert artifact is not None
+    assert cluster.catalog.kept(artifact).oldest == 1
+
+
 def test_a_failure_is_told_once_and_tried_again(cluster: Cluster, checkpointer: Checkpointer) -> None:
     for faults in cluster.faults.values():
         faults.refuses_stores = DiskFull("the disk is full")
@@ -296,6 +370,10 @@ def test_a_checkpoint_of_an_earlier_namenode_changes_nothing(cluster: Cluster, c
 
 class Crash(BaseException):
     """The process ends here."""
+
+
+def crash() -> None:
+    raise Crash
 
 
 class CrashingGateway(InProcessGateway):

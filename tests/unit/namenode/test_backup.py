@@ -62,17 +62,17 @@ def test_what_a_checkpoint_brings_about_does_not_count(catalog: Catalog) -> None
     before = catalog.edits
     for version in (1, 2, 3):
         catalog.apply(publish(f"op-{version}", 1, CHECKPOINT_NAME, version, chunks(b"same", b"%d" % version)))
-    catalog.apply(edits.NoteCheckpoint(1, 3, before, 1_234, 5_000))
+    catalog.apply(edits.NoteCheckpoint(1, 3, 3, before, 1_234, 5_000))
     assert catalog.edits == before
-    assert catalog.checkpoint == Checkpoint(before, 1_234)
+    assert catalog.checkpoint == Checkpoint(1, 3, before, 1_234)
     assert wanted(catalog) == {key.id: 3 for key in chunks(b"same", b"3")}
     assert [version.version for version in catalog.history(1)] == [3]
     assert {entry.chunk for entry in catalog.garbage()} == {*chunks(b"1", b"2")}
     catalog.apply(edits.ForgetGarbage(tuple(key.id for key in chunks(b"1", b"2"))))
     catalog.apply(edits.PromiseLeases(9_000))
     assert catalog.edits == before, "what follows from a checkpoint does not call for the next"
-    catalog.apply(edits.NoteCheckpoint(1, 3, before + 1, 2_345, 6_000))
-    assert catalog.checkpoint == Checkpoint(before + 1, 2_345)
+    catalog.apply(edits.NoteCheckpoint(1, 3, 3, before + 1, 2_345, 6_000))
+    assert catalog.checkpoint == Checkpoint(1, 3, before + 1, 2_345)
 
 
 def test_the_copy_is_the_catalog_and_the_catalog_is_not_changed(catalog: Catalog, tmp_path: Path) -> None:
