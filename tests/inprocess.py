@@ -16,7 +16,7 @@ from core.checkpoint.manifest import Manifest
 from core.config import Config
 from core.errors import DameError, NodeNotServing
 from core.gateway import Call, NameNodeCalls
-from core.model import CopyChunk, NodeRef, SendFullReport
+from core.model import BeginAnew, CopyChunk, NodeRef, SendFullReport
 from core.namenode.catalog import Catalog
 from core.namenode.namenode import NameNode
 from core.namenode.service import NameNodeService
@@ -167,8 +167,14 @@ class Cluster:
         if isinstance(command, SendFullReport):
             for page in node.full_report():
                 self.namenode.full_report(self.now_ms, page)
+        elif isinstance(command, BeginAnew):
+            node.begin_anew()
+            node.registered(self.namenode.register(self.now_ms, node.registration(self._endpoint(node), 1)))
         elif isinstance(command, CopyChunk):
             pull(node, command, self.read_from)
+
+    def _endpoint(self, node: StorageNode) -> str:
+        return next(endpoint for endpoint, known in self.nodes.items() if known is node)
 
     def read_from(self, source: NodeRef, chunk_id: str) -> bytes:
         if self.faults[source.endpoint].dead:

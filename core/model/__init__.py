@@ -49,6 +49,7 @@ from core.model.nodes import (
     ScrubProgress,
 )
 from core.model.storage import (
+    BeginAnew,
     Command,
     CopyChunk,
     DeleteChunk,
@@ -88,6 +89,7 @@ __all__ = [
     "Allocations",
     "Artifact",
     "ArtifactInfo",
+    "BeginAnew",
     "BeginRequest",
     "ChunkFinding",
     "ChunkInfo",

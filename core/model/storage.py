@@ -175,7 +175,12 @@ class GiveUp:
     """Another process owns this node's identity now; end yourself."""
 
 
-Command = CopyChunk | DeleteChunk | SendFullReport | ScrubAll | StopServing | GiveUp
+@dataclass(frozen=True)
+class BeginAnew:
+    """You were given up for a while: be a new process to the NameNode, so that the deletes it had ordered are off."""
+
+
+Command = CopyChunk | DeleteChunk | SendFullReport | ScrubAll | StopServing | GiveUp | BeginAnew
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,9 @@ class Session:
     """Went with the reply to `sequence`; sent again if that heartbeat is repeated."""
     answered: int = -1
     """Number of the heartbeat whose reply `sent` went with."""
+    stale_deletes: bool = False
+    """Deletes were under way when its replicas ceased to count for a while: it must begin anew before it is told
+    anything else, so that they are off."""
     reported: bool = False
     """Its whole inventory has arrived once."""
     verified: bool = False

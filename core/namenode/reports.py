@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from core.errors import DirectoryFailure, ProtocolMismatch, ReadOnly, Superseded
 from core.model import (
+    BeginAnew,
     ChunkKey,
     Command,
     DeleteChunk,
@@ -186,6 +187,8 @@ class Reports:
         session = member.session
         if heartbeat.sequence < session.sequence:
             return ()
+        if session.stale_deletes:  # what it was to delete may be all that is left by now
+            return (BeginAnew(),)
         if session.answered < session.sequence:
             session.answered, session.sent, session.outbox = session.sequence, session.outbox, []
         deletes: list[Command] = []

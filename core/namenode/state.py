@@ -60,5 +60,6 @@ class State:
             self.healer.node_lost(member.id)
             member.session.outbox.clear()
             member.session.sent.clear()
+            member.session.stale_deletes |= bool(self.redundancy.inventories[member.id].deleting)
             member.session.verified = False  # what it holds by the time it is back shows in its next new heartbeat
         self.healer.members_changed()

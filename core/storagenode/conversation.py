@@ -13,10 +13,11 @@ hangs). What it then still has in hand must do no harm:
 - Copies made late are replicas more than wanted; they are told, and trimmed.
 - Deletions ordered by an older NameNode are refused by their epoch. Those in hand from the present one are safe as
   such: from the moment it sends the order, the NameNode counts that replica no more until this process says what
-  became of it, and no other process can open the directory while this one lives. Still, they were decided on a picture
-  of long ago. So a process that was without an answer for as long as it takes to be given up for DOWN, by its own
-  monotonic clock, drops what it was ordered and presents itself as a new one: the NameNode then takes back what it had
-  ordered, and orders no deletion before a full report is in.
+  became of it, and no other process can open the directory while this one lives. Still, a picture of long ago is behind
+  them: by now that replica may be the last one. So an answer that took as long as it takes to be given up for DOWN, by
+  this process' own monotonic clock, is not obeyed: the process may have stood still since it came. The heartbeat is
+  told again. And a NameNode that gave this node up with deletions under way has it begin anew, as a new process: it
+  then takes them back, and orders no other before a full report is in. One that was merely busy gave up nobody.
 - If another process has become this node meanwhile, the first heartbeat is answered with GiveUp, which is obeyed first.
 """
 
@@ -28,7 +29,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.errors import StorageNodeError, Superseded
-from core.model import Command, CopyChunk, GiveUp, HeartbeatReply, NodeRef, SendFullReport, StopServing
+from core.model import BeginAnew, Command, CopyChunk, GiveUp, HeartbeatReply, NodeRef, SendFullReport, StopServing
 from core.storagenode.chunkfile import Buffer
 from core.storagenode.storagenode import StorageNode
 
@@ -51,15 +52,13 @@ class Conversation:
         pid: int,
         monotonic_ms: Callable[[], int] = lambda: 0,
     ) -> None:
-        """monotonic_ms: tells how long answers have been missing; time that stands still if the process can't stop."""
+        """monotonic_ms: tells how long answers take; time that stands still if the process can't stop."""
         self._node = node
         self._ask = ask
         self._endpoint = endpoint
         self._pid = pid
         self._registered = False
         self._monotonic_ms = monotonic_ms
-        self._answered_ms = 0
-        """When the last call that was answered was made."""
 
     def step(self, carry_out: Callable[[Command], None]) -> None:
         """Register, if that is still to be done; then beat, or ask whether a failed node may return.
@@ -81,47 +80,41 @@ class Conversation:
             carry_out(GiveUp())
 
     def _register(self) -> None:
-        now_ms = self._monotonic_ms()
         self._node.registered(self._ask("register", self._node.registration(self._endpoint, self._pid)))
-        self._answered_ms = now_ms
 
     def _return_when_recovered(self) -> None:
         """A failed node is silent, so that word of its recovery may have missed it: ask what is wanted of it."""
-        now_ms = self._monotonic_ms()
         if self._ask("wish", self._node.id) != "failed":
             self._node.recover()
-        self._answered_ms = now_ms
 
     def _beat(self, carry_out: Callable[[Command], None]) -> None:
         node = self._node
         heartbeat = node.heartbeat()
-        now_ms = self._monotonic_ms()
-        reply = self._ask("heartbeat", heartbeat)
+        asked_ms = self._monotonic_ms()
+        reply: HeartbeatReply = self._ask("heartbeat", heartbeat)
         if not reply.known:
             self._register()
             return
-        if reply.epoch >= node.epoch:
+        late = self._monotonic_ms() - asked_ms > node.down_after_ms
+        if late:
+            log.warning("the NameNode's answer is more than %s ms old; asking again", node.down_after_ms)
+            ends = tuple(command for command in reply.commands if isinstance(command, (GiveUp, StopServing)))
+            reply = replace(reply, commands=ends)
+        elif reply.epoch >= node.epoch:
             node.confirmed(heartbeat.sequence)
-        if self._monotonic_ms() - self._answered_ms > node.down_after_ms:
-            self._begin_anew(reply, carry_out)
-            return
-        self._answered_ms = now_ms
-        commands = node.obey(reply)
-        for command in commands:
-            if not isinstance(command, SendFullReport):
-                carry_out(command)
-        if SendFullReport() in commands:  # last, since it may fail: what was ordered beside it has begun by then
-            self._report()
+        self._carry_out_all(node.obey(reply), carry_out)
 
-    def _begin_anew(self, reply: HeartbeatReply, carry_out: Callable[[Command], None]) -> None:
-        """The NameNode may have given this node up: obey only what ends its service, and be a new process to it."""
-        ends = tuple(command for command in reply.commands if isinstance(command, (GiveUp, StopServing)))
-        for command in self._node.obey(replace(reply, commands=ends)):
-            carry_out(command)
-        if GiveUp() not in ends:
-            log.warning("no answer from the NameNode for more than %s ms; registering anew", self._node.down_after_ms)
+    def _carry_out_all(self, commands: list[Command], carry_out: Callable[[Command], None]) -> None:
+        """What the node leaves to do of what was ordered."""
+        for command in commands:
+            if not isinstance(command, (BeginAnew, SendFullReport)):
+                carry_out(command)
+        if BeginAnew() in commands:
+            log.warning("the NameNode had given this storage node up, and takes deletes back; registering anew")
             self._node.begin_anew()
             self._register()
+        elif SendFullReport() in commands:  # last, since it may fail: what was ordered beside it has begun by then
+            self._report()
 
     def _report(self) -> None:
         for page in self._node.full_report():

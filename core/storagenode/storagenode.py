@@ -140,7 +140,8 @@ class StorageNode:
             raise NodeNotServing(f"This is storage node {self.name} now, not the one that was meant; ask again.")
 
     def begin_anew(self) -> None:
-        """Be a new process to the NameNode, which then orders nothing before a full report is in."""
+        """Be a new process to the NameNode, which then takes back what it ordered, and orders no deletion before a full
+        report is in."""
         self.incarnation = self._new_id()
 
     @property

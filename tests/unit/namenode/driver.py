@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from core.config import Config
 from core.model import (
+    BeginAnew,
     BeginRequest,
     ChunkKey,
     CommitRequest,
@@ -99,6 +100,11 @@ class FakeNode:
 
     def kill(self) -> None:
         self.alive = False
+
+    def begin_anew(self) -> None:
+        """The same process under another name."""
+        self.starts += 1
+        self.incarnation = f"{self.id}#{self.starts}"
 
     @property
     def works(self) -> bool:
@@ -266,6 +272,9 @@ class Driver:
             node.scrub = ScrubState(command.order, ordered=True, total=len(node.chunks))
         elif isinstance(command, StopServing):
             node.serving = False
+        elif isinstance(command, BeginAnew):
+            node.begin_anew()
+            self.namenode.register(self.now_ms, node.registration())
         else:
             assert isinstance(command, GiveUp)
             node.gave_up, node.alive = True, False

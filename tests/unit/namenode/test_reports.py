@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from core.errors import DirectoryFailure
-from core.model import ChunkKey, CopyChunk, FullReport, GiveUp, SendFullReport, StopServing
+from core.model import BeginAnew, ChunkKey, CopyChunk, DeleteChunk, FullReport, GiveUp, SendFullReport, StopServing
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import CLUSTER_ID, Driver, FakeNode, key_of
 
@@ -263,3 +263,65 @@ def test_a_heartbeat_that_comes_again_late_takes_no_order_away(driver: Driver, a
         driver.namenode.tick(driver.now_ms)
     told = driver.namenode.heartbeat(driver.now_ms, spare.heartbeat()).commands
     assert [command.chunk.id for command in told if isinstance(command, CopyChunk)] == [chunk_id]
+
+
+# --- Nodes that were given up -----------------------------------------------------------------------------------
+
+
+def ordered_to_delete(driver: Driver) -> tuple[FakeNode, str]:
+    """A node that was ordered to delete a surplus replica, and has not done it."""
+    driver.put("a", b"once")
+    (chunk_id,) = driver.chunk_ids("a")
+    driver.run(2_000)
+    away = driver.nodes[driver.holders(chunk_id)[0]]
+    away.serving = False
+    driver.run(20_000)
+    assert driver.replicas("a") == [3]
+    driver.ignored = (DeleteChunk,)
+    away.serving = True
+    driver.run(5_000)
+    (victim_id,) = {node_id for node_id, _ in driver.told(DeleteChunk)}
+    return driver.nodes[victim_id], chunk_id
+
+
+def test_a_node_that_was_given_up_takes_back_what_it_was_to_delete(driver: Driver) -> None:
+    """It may have been stopped with the order in hand; by now its replica is the last one."""
+    victim, chunk_id = ordered_to_delete(driver)
+    victim.serving = False
+    driver.run(15_000)
+    assert driver.namenode.node(driver.now_ms, victim.id).node.state == "down"
+    for node in driver.nodes.values():
+        if node is not victim:
+            node.kill()
+    driver.ignored = ()
+    victim.serving = True
+    victim.told.clear()
+    driver.run(20_000)
+    assert isinstance(victim.told[0], BeginAnew)
+    assert not driver.told(DeleteChunk) or all(node_id != victim.id for node_id, _ in driver.told(DeleteChunk))
+    assert driver.holders(chunk_id) == [victim.id]
+    assert driver.namenode.info(driver.now_ms, "a", None).chunks[0].replicas == (victim.id,)
+
+
+def test_it_is_told_until_it_has_begun_anew(driver: Driver) -> None:
+    victim, _ = ordered_to_delete(driver)
+    victim.serving = False
+    driver.run(15_000)
+    for _ in range(3):
+        driver.now_ms += 1_000
+        assert driver.namenode.heartbeat(driver.now_ms, victim.heartbeat()).commands == (BeginAnew(),)
+    driver.ignored = ()
+    victim.serving = True
+    driver.run(15_000)
+    assert driver.replicas("a") == [3]
+    assert driver.namenode.status(driver.now_ms).chunks == 1
+
+
+def test_a_namenode_that_was_busy_for_long_has_nobody_begin_anew(driver: Driver) -> None:
+    ordered_to_delete(driver)
+    driver.now_ms += 60_000
+    driver.run(15_000)
+    assert not driver.told(BeginAnew)
+    driver.ignored = ()
+    driver.run(2_000)
+    assert driver.replicas("a") == [3]

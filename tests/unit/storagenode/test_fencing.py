@@ -11,6 +11,7 @@ import pytest
 from core.config import Config
 from core.errors import ClusterUnreachable, NodeNotServing
 from core.model import (
+    BeginAnew,
     ChunkKey,
     Command,
     CopyChunk,
@@ -40,6 +41,8 @@ class World:
     stopped_ms: int = 0
     """For so long the process is stopped while it waits for the next heartbeat's answer."""
     asked: list[str] = field(default_factory=list)
+    sequences: list[int] = field(default_factory=list)
+    """Of the heartbeats."""
     incarnations: list[str] = field(default_factory=list)
     carried_out: list[Command] = field(default_factory=list)
 
@@ -53,6 +56,7 @@ class World:
         if method == "wish":
             return "none"
         if method == "heartbeat":
+            self.sequences.append(arguments[0].sequence)
             self.now_ms += self.stopped_ms
             return HeartbeatReply(1, self.known, self.commands)
         return None
@@ -90,7 +94,7 @@ def test_orders_are_obeyed_while_answers_come(
     assert len(world.incarnations) == 1
 
 
-def test_an_order_that_arrives_after_a_long_sleep_is_dropped_and_the_node_registers_anew(
+def test_an_order_that_arrives_after_a_long_sleep_is_not_obeyed_and_the_heartbeat_told_again(
     conversation: Conversation, world: World, node: StorageNode, chunk_id: str
 ) -> None:
     copy = CopyChunk(ChunkKey("b" * 64, 10), ())
@@ -99,26 +103,31 @@ def test_an_order_that_arrives_after_a_long_sleep_is_dropped_and_the_node_regist
     conversation.step(world.carried_out.append)
     assert node.chunk_ids() == [chunk_id]
     assert world.carried_out == []
-    assert world.asked == ["heartbeat", "register"]
-    assert len(set(world.incarnations)) == 2
-    assert node.incarnation == world.incarnations[-1]
+    world.stopped_ms = 0
+    world.commands = ()
+    conversation.step(world.carried_out.append)
+    assert world.asked == ["heartbeat", "heartbeat"]
+    assert world.sequences[-1] == world.sequences[-2], "so that the NameNode says again what holds by now"
 
 
-def test_so_is_the_first_order_after_a_long_silence(
+def test_one_that_was_given_up_begins_anew_when_it_is_told(
     conversation: Conversation, world: World, node: StorageNode, chunk_id: str
 ) -> None:
     world.now_ms += DOWN_MS + 1
-    world.commands = (DeleteChunk(chunk_id),)
+    world.commands = (BeginAnew(),)
     conversation.step(world.carried_out.append)
-    assert node.chunk_ids() == [chunk_id]
-    assert len(world.incarnations) == 2
+    assert world.asked == ["heartbeat", "register"]
+    assert len(set(world.incarnations)) == 2
+    assert node.incarnation == world.incarnations[-1]
+    world.commands = (DeleteChunk(chunk_id),)
     conversation.step(world.carried_out.append)
     assert node.chunk_ids() == [], "decided after it registered anew"
 
 
-def test_calls_without_an_answer_are_silence(
+def test_a_namenode_that_was_busy_for_long_is_obeyed_at_once(
     conversation: Conversation, world: World, node: StorageNode, chunk_id: str
 ) -> None:
+    """All nodes were without an answer for as long, and all would begin anew together, each with a full report."""
     world.away = True
     for _ in range(12):
         world.now_ms += 1_000
@@ -127,13 +136,14 @@ def test_calls_without_an_answer_are_silence(
     world.away = False
     world.commands = (DeleteChunk(chunk_id),)
     conversation.step(world.carried_out.append)
-    assert node.chunk_ids() == [chunk_id]
+    assert node.chunk_ids() == []
+    assert len(world.incarnations) == 1
 
 
 def test_one_that_was_replaced_meanwhile_gives_up(
     conversation: Conversation, world: World, node: StorageNode, chunk_id: str
 ) -> None:
-    world.now_ms += 600_000
+    world.stopped_ms = 600_000
     world.commands = (DeleteChunk(chunk_id), GiveUp())
     conversation.step(world.carried_out.append)
     assert world.carried_out == [GiveUp()]
@@ -144,7 +154,7 @@ def test_one_that_was_replaced_meanwhile_gives_up(
 
 
 def test_one_that_was_failed_meanwhile_stops(conversation: Conversation, world: World, node: StorageNode) -> None:
-    world.now_ms += 600_000
+    world.stopped_ms = 600_000
     world.commands = (StopServing(),)
     conversation.step(world.carried_out.append)
     assert not node.serving
