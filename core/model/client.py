@@ -61,6 +61,8 @@ class Lease:
     keep_versions: int = 0
     epoch: int = 0
     """Of the NameNode that gave it."""
+    cluster_id: str = ""
+    """Of the same NameNode's cluster: no other takes the lease up."""
 
 
 @dataclass(frozen=True)

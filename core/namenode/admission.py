@@ -17,11 +17,8 @@ from core.namenode.words import counted, listed, quoted, sized
 
 def admit(state: State, request: BeginRequest) -> Lease:
     """The lease for a request that may go on. Raises what stands in its way."""
-    if request.cluster_id not in (None, state.catalog.cluster_id):
-        raise InvalidRequest(
-            f"This is cluster {state.catalog.cluster_id}, and the request is meant for {request.cluster_id}; connect to"
-            " that one."
-        )
+    if request.cluster_id is not None:
+        check_cluster(state, request.cluster_id)
     check_name_for(state, request.name, request.mode)
     artifact = check_mode(state, request.name, request.mode)
     lease = Lease(
@@ -33,6 +30,7 @@ def admit(state: State, request: BeginRequest) -> Lease:
         state.now_ms,
         _keep_versions(state, request, artifact),
         state.epoch,
+        state.cluster_id,
     )
     check_lease(state, lease)
     _check_someone_is_up(state)
@@ -41,6 +39,14 @@ def admit(state: State, request: BeginRequest) -> Lease:
         _check_chunks(state, request.size_bytes, lease.chunk_size_bytes)
         _check_room(state, request, request.size_bytes, lease.chunk_size_bytes, lease.replication)
     return lease
+
+
+def check_cluster(state: State, cluster_id: str) -> None:
+    """Raise InvalidRequest for what is another cluster's business: its client may be connected to this one by now."""
+    if cluster_id != state.cluster_id:
+        raise InvalidRequest(
+            f"This is cluster {state.cluster_id}, and the request is meant for {cluster_id}; connect to that one."
+        )
 
 
 def check_lease(state: State, lease: Lease) -> None:

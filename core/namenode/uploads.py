@@ -28,7 +28,7 @@ from core.model import (
     Version,
 )
 from core.namenode import edits
-from core.namenode.admission import admit, check_lease, check_mode, keeps_to_mark, refusals
+from core.namenode.admission import admit, check_cluster, check_lease, check_mode, keeps_to_mark, refusals
 from core.namenode.leases import Upload
 from core.namenode.lookup import done
 from core.namenode.membership import Member
@@ -142,6 +142,7 @@ class Uploads:
     # --- Allocate -----------------------------------------------------------------------------------------------
 
     def allocate(self, lease: Lease, chunks: Sequence[ChunkKey], excluded: Sequence[str]) -> Allocations:
+        check_cluster(self._state, lease.cluster_id)
         upload = self._hold(lease)
         self._check_asked(upload, chunks)
         allocations = tuple(self._allocate(upload, key, excluded) for key in chunks)
@@ -235,6 +236,7 @@ class Uploads:
 
     def commit(self, request: CommitRequest) -> Version:
         state = self._state
+        check_cluster(state, request.lease.cluster_id)
         result = done(state, request.lease.id, Version)
         if result is not None:
             self.release(request.lease.id)

@@ -706,6 +706,25 @@ def test_a_lease_other_than_the_one_that_was_given_is_refused(driver: Driver, ch
     assert driver.namenode.commit(driver.now_ms, request).replication == 3
 
 
+def test_a_lease_of_another_cluster_is_refused(make_driver: MakeDriver) -> None:
+    """A last checkpoint of a cluster that ended may go on when its process is connected to the next one."""
+    driver = make_driver(4)
+    lease = driver.begin("a", TEXT)
+    request = driver.send(lease, TEXT)
+    driver.restart_namenode()
+    driver.run(5_000)
+    stranger = replace(lease, cluster_id="another")
+    keys = [stored.chunk for stored in request.chunks]
+    for refused in (
+        lambda: driver.namenode.allocate(driver.now_ms, stranger, keys, []),
+        lambda: driver.namenode.commit(driver.now_ms, replace(request, lease=stranger)),
+    ):
+        with pytest.raises(InvalidRequest, match="meant for another"):
+            refused()
+    assert driver.namenode.status(driver.now_ms).chunks == 0
+    driver.namenode.commit(driver.now_ms, request)
+
+
 def test_a_lease_shown_as_it_was_before_its_renewal_is_good(driver: Driver) -> None:
     first = driver.begin("a", b"once")
     driver.run(2_000)
