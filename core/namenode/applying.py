@@ -17,8 +17,11 @@ def change(connection: sqlite3.Connection, edit: edits.Edit) -> None:
     _CHANGES[type(edit)](connection, edit)
 
 
-def _remember(connection: sqlite3.Connection, operation: str, result: Any, time_ms: int) -> None:
-    connection.execute("INSERT INTO operations VALUES (?, ?, ?)", (operation, json.dumps(result), time_ms))
+def _remember(connection: sqlite3.Connection, edit: edits.ClientEdit, result: Any, time_ms: int) -> None:
+    connection.execute(
+        "INSERT INTO operations VALUES (?, ?, ?, ?)",
+        (edit.operation, type(edit).__name__, json.dumps(result), time_ms),
+    )
 
 
 # --- Artifacts and versions -------------------------------------------------------------------------------------
@@ -55,22 +58,22 @@ def _publish(connection: sqlite3.Connection, edit: edits.PublishVersion) -> None
         ((edit.artifact, version.version, position, bytes.fromhex(key.id)) for position, key in enumerate(edit.chunks)),
     )
     connection.executemany("DELETE FROM garbage WHERE chunk = ?", ((bytes.fromhex(key.id),) for key in counts))
-    _remember(connection, edit.operation, asdict(edit.result), version.created_ms)
+    _remember(connection, edit, asdict(edit.result), version.created_ms)
 
 
 def _delete(connection: sqlite3.Connection, edit: edits.DeleteArtifact) -> None:
     connection.execute("UPDATE artifacts SET deleted_ms = ? WHERE artifact = ?", (edit.time_ms, edit.artifact))
-    _remember(connection, edit.operation, asdict(edit.result), edit.time_ms)
+    _remember(connection, edit, asdict(edit.result), edit.time_ms)
 
 
 def _undelete(connection: sqlite3.Connection, edit: edits.UndeleteArtifact) -> None:
     connection.execute("UPDATE artifacts SET deleted_ms = NULL WHERE artifact = ?", (edit.artifact,))
-    _remember(connection, edit.operation, asdict(edit.result), edit.time_ms)
+    _remember(connection, edit, asdict(edit.result), edit.time_ms)
 
 
 def _expire_trash(connection: sqlite3.Connection, edit: edits.ExpireTrash) -> None:
     connection.execute("UPDATE artifacts SET deleted_ms = 0 WHERE artifact = ?", (edit.artifact,))
-    _remember(connection, edit.operation, asdict(edit.result), edit.time_ms)
+    _remember(connection, edit, asdict(edit.result), edit.time_ms)
 
 
 def _spare_trash(connection: sqlite3.Connection, edit: edits.SpareTrash) -> None:
@@ -160,7 +163,7 @@ def _join(connection: sqlite3.Connection, edit: edits.JoinNode) -> None:
 
 def _forget_node(connection: sqlite3.Connection, edit: edits.ForgetNode) -> None:
     connection.execute("DELETE FROM nodes WHERE node_id = ?", (edit.node_id,))
-    _remember(connection, edit.operation, edit.name, edit.time_ms)
+    _remember(connection, edit, edit.name, edit.time_ms)
 
 
 def _move(connection: sqlite3.Connection, edit: edits.MoveNode) -> None:
@@ -169,7 +172,7 @@ def _move(connection: sqlite3.Connection, edit: edits.MoveNode) -> None:
 
 def _set_wish(connection: sqlite3.Connection, edit: edits.SetWish) -> None:
     connection.execute("UPDATE nodes SET wish = ? WHERE node_id = ?", (edit.wish, edit.node_id))
-    _remember(connection, edit.operation, edit.node_id, edit.time_ms)
+    _remember(connection, edit, edit.node_id, edit.time_ms)
 
 
 def _note_checkpoint(connection: sqlite3.Connection, edit: edits.NoteCheckpoint) -> None:

@@ -84,6 +84,16 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class Done:
+    """A client's mutation that was made."""
+
+    kind: str
+    """Name of its edit's class."""
+    result: Version | str
+    """What was answered: a version, or the id or name of the node it was about."""
+
+
+@dataclass(frozen=True)
 class Totals:
     artifacts: int
     versions: int
@@ -137,7 +147,8 @@ class Catalog:
 
         A client's edit that was applied before is not applied again.
         """
-        if isinstance(edit, edits.ClientEdit) and self.result_of(edit.operation) is not None:
+        if isinstance(edit, edits.ClientEdit) and (done := self.done(edit.operation)) is not None:
+            assert done.kind == type(edit).__name__, f"{done.kind} and {type(edit).__name__} have one operation id"
             return
         self.writer.write(edit)
         self.revision += 1
@@ -182,13 +193,15 @@ class Catalog:
         row = self._connection.execute(query, parameters).fetchone()
         return None if row is None else row[0]
 
-    def result_of(self, operation: str) -> Version | str | None:
-        """What a mutation answered: a Version, or the id or name of the node it was about; None if it is not known."""
-        found = self._value("SELECT result FROM operations WHERE operation = ?", (operation,))
-        if found is None:
+    def done(self, operation: str) -> Done | None:
+        """The mutation that was made under this id; None if none is known."""
+        query = "SELECT kind, result FROM operations WHERE operation = ?"
+        row = self._connection.execute(query, (operation,)).fetchone()
+        if row is None:
             return None
-        result = json.loads(found)
-        return result if isinstance(result, str) else Version(**{**result, "warnings": tuple(result["warnings"])})
+        kind, result = row[0], json.loads(row[1])
+        named = result if isinstance(result, str) else Version(**{**result, "warnings": tuple(result["warnings"])})
+        return Done(kind, named)
 
     def nodes(self) -> list[KnownNode]:
         """In the order in which they joined."""

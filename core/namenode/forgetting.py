@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from core.errors import InvalidRequest, NotReady
 from core.namenode import edits
-from core.namenode.lookup import done, node_meant
+from core.namenode.lookup import node_meant
 from core.namenode.membership import Member
+from core.namenode.operations import once
 from core.namenode.state import State
 from core.namenode.words import counted, listed, quoted
 
@@ -16,10 +17,10 @@ def forget(state: State, operation: str, node: str) -> str:
     Its directory, should it be opened again, joins as a new node. Raises InvalidRequest while the node may be alive or
     is needed, NotReady while that can't be told, NodeNotFound.
     """
-    name = done(state, operation, str)
-    if name is not None:
-        return name
-    member = node_meant(state, node)
+    return once(state, operation, edits.ForgetNode, lambda: _forget(state, operation, node_meant(state, node)))
+
+
+def _forget(state: State, operation: str, member: Member) -> str:
     _check_gone(state, member)
     _check_unneeded(state, member)
     state.catalog.apply(edits.ForgetNode(operation, member.id, member.name, state.now_ms))

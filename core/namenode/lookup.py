@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-from core.errors import ArtifactNotFound, InvalidRequest, NodeNotFound, VersionNotFound
+from core.errors import ArtifactNotFound, NodeNotFound, VersionNotFound
 from core.model import CHECKPOINT_NAME, Version
 from core.namenode.catalog import Kept
 from core.namenode.membership import Member
 from core.namenode.names import similar_names
 from core.namenode.state import State
 from core.namenode.words import counted, listed, quoted
-
-Result = TypeVar("Result", Version, str)
-
-
-def done(state: State, operation: str, kind: type[Result]) -> Result | None:
-    """What a mutation of this kind answered when it was asked for before; None if it was not.
-
-    Raises InvalidRequest if the id was used for a mutation that answers something else: the catalog would take this one
-    for that one, repeated, and change nothing.
-    """
-    result = state.catalog.result_of(operation)
-    if result is None or isinstance(result, kind):
-        return result
-    raise InvalidRequest(f"The operation id {quoted(operation)} was used for another change; make a new one for this.")
 
 
 def live_artifact(state: State, name: str) -> int:

@@ -50,7 +50,7 @@ from core.namenode.fsck import Fsck
 from core.namenode.garbage import GarbageBook
 from core.namenode.healing import Healer
 from core.namenode.leases import Leases
-from core.namenode.lookup import done, node_meant
+from core.namenode.lookup import node_meant
 from core.namenode.membership import Membership
 from core.namenode.readings import Readings
 from core.namenode.reads import Reads
@@ -62,9 +62,7 @@ from core.namenode.state import State
 from core.namenode.trash import Trash
 from core.namenode.upkeep import Upkeep
 from core.namenode.uploads import Uploads
-
-_WISH_TOLD = {"failed": "was failed by an operator", "draining": "is draining"}
-_WISH_OVER = {"failed": "was recovered by an operator", "draining": "is no longer draining"}
+from core.namenode.wishes import set_wish
 
 
 class NameNode:
@@ -261,24 +259,9 @@ class NameNode:
         instead_of: change nothing unless this is what is wanted of it now; None for whatever it is.
         """
         self.tick(now_ms)
-        state = self._state
-        node_id = done(state, operation, str)
-        if node_id is not None:
-            return self._reads.node_info(node_meant(state, node_id))
-        member = node_meant(state, node)
-        before = member.wish
-        if before != (instead_of or before):
-            return self._reads.node_info(member)
-        state.catalog.apply(edits.SetWish(operation, member.id, wish, state.now_ms))
-        member.ask(wish)
-        state.sync_role(member)
-        if wish != before:
-            text = _WISH_TOLD.get(wish) or _WISH_OVER[before]
-            state.events.record(
-                state.now_ms, "warning" if wish == "failed" else "info", f"{member.name} {text}", member.id
-            )
+        node_id = set_wish(self._state, operation, node, wish, instead_of)
         self._upkeep.drains.check()
-        return self._reads.node_info(member)
+        return self._reads.node_info(node_meant(self._state, node_id))
 
     def wish(self, now_ms: int, node_id: str) -> Wish:
         """What an operator wants of a node: asked by one that has been failed and is therefore silent."""

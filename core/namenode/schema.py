@@ -87,9 +87,10 @@ CREATE TABLE nodes (
     joined_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- Results of clients' mutations, so that a repeated one is answered and not applied again.
+-- Results of clients' mutations, so that a repeated one is answered and not applied again. `kind` is that of the edit.
 CREATE TABLE operations (
     operation TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
     result TEXT NOT NULL,
     time_ms INTEGER NOT NULL
 ) WITHOUT ROWID;

@@ -30,8 +30,8 @@ from core.model import (
 from core.namenode import edits
 from core.namenode.admission import admit, check_cluster, check_lease, check_mode, keeps_to_mark, refusals
 from core.namenode.leases import Upload
-from core.namenode.lookup import done
 from core.namenode.membership import Member
+from core.namenode.operations import once
 from core.namenode.placement import choose_targets
 from core.namenode.redundancy import Chunk
 from core.namenode.state import State
@@ -75,7 +75,7 @@ class Uploads:
         state = self._state
         upload = state.leases.get(lease.id)
         if upload is None:
-            if state.leases.is_over(lease, state.now_ms) or state.catalog.result_of(lease.id) is not None:
+            if state.leases.is_over(lease, state.now_ms) or state.catalog.done(lease.id) is not None:
                 raise LeaseExpired(
                     f"The {lease.mode} of {quoted(lease.name)} was idle for more than"
                     f" {seconds(state.config.lease_ms)} or has ended; start it again.",
@@ -235,12 +235,14 @@ class Uploads:
     # --- Commit -------------------------------------------------------------------------------------------------
 
     def commit(self, request: CommitRequest) -> Version:
+        lease = request.lease
+        check_cluster(self._state, lease.cluster_id)
+        version = once(self._state, lease.id, edits.PublishVersion, lambda: self._commit(request))
+        self.release(lease.id)
+        return version
+
+    def _commit(self, request: CommitRequest) -> Version:
         state = self._state
-        check_cluster(state, request.lease.cluster_id)
-        result = done(state, request.lease.id, Version)
-        if result is not None:
-            self.release(request.lease.id)
-            return result
         upload = self._hold(request.lease)
         lease = upload.lease
         request = replace(request, lease=lease)
@@ -257,7 +259,7 @@ class Uploads:
             keep_versions=lease.keep_versions,
         )
         state.catalog.apply(edit)
-        self._publish(request, edit.result, stored)
+        self._publish(request, version, stored)
         return edit.result
 
     def _version(self, request: CommitRequest, artifact: int | None) -> Version:
@@ -278,7 +280,6 @@ class Uploads:
         state = self._state
         for chunk_id, node_ids in stored.claims.items():
             state.redundancy.acknowledge(chunk_id, version.replication, node_ids)
-        self.release(request.lease.id)
         if request.lease.mode == "checkpoint":
             return  # told once storage nodes hold what it takes to find it
         what = "uploaded" if request.lease.mode == "upload" else f"updated to version {version.version}"

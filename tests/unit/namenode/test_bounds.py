@@ -21,7 +21,7 @@ def test_operations_are_remembered_by_count(make_driver: MakeDriver) -> None:
         driver.put(f"a{number}", b"data")
         driver.run(1_000)
     driver.run(12_000)
-    remembered = [driver.catalog.result_of(f"operation-{number}") is not None for number in range(1, 21)]
+    remembered = [driver.catalog.done(f"operation-{number}") is not None for number in range(1, 21)]
     assert remembered == [False] * 15 + [True] * 5
 
 

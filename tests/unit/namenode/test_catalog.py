@@ -13,7 +13,7 @@ import pytest
 from core.errors import DirectoryFailure, ReadOnly
 from core.model import ChunkKey, Version
 from core.namenode import edits
-from core.namenode.catalog import Catalog, Kept, KnownNode
+from core.namenode.catalog import Catalog, Done, Kept, KnownNode
 from core.namenode.garbage import Garbage
 from tests.unit.namenode.driver import key_of
 
@@ -124,7 +124,7 @@ def test_a_full_disk_refuses_the_edit_whole_and_reads_go_on(catalog: Catalog) ->
     with pytest.raises(ReadOnly, match="full"):
         catalog.apply(publish("op-2", 1, "a", 2, many))
     assert catalog.dump() == before
-    assert catalog.result_of("op-2") is None
+    assert catalog.done("op-2") is None
     catalog._connection.execute("PRAGMA max_page_count = 1000000")
     catalog.apply(publish("op-2", 1, "a", 2, many))
     assert catalog.newest(1).version == 2
@@ -154,8 +154,7 @@ def test_a_repeated_operation_answers_the_same_and_applies_nothing(catalog: Cata
     catalog.apply(edit)
     assert catalog.dump() == before
     assert catalog.revision == revision
-    assert catalog.result_of("op-1") == edit.result
-    assert catalog.result_of("op-1").warnings == ("only 2 of 3 copies",)  # type: ignore[union-attr]
+    assert catalog.done("op-1") == Done("PublishVersion", edit.result)
     assert catalog.newest(1) == edit.version
 
 
@@ -167,8 +166,8 @@ def test_operations_are_forgotten_by_age(catalog: Catalog) -> None:
     assert catalog.operations_to_forget(1002, 9) == 1002
     catalog.apply(edits.ForgetOperations(1002))
     assert catalog.operations_to_forget(1002, 9) is None
-    assert catalog.result_of("op-1") is None
-    assert catalog.result_of("op-2") is not None
+    assert catalog.done("op-1") is None
+    assert catalog.done("op-2") is not None
 
 
 def test_references_are_counted_through_update_delete_and_purge(catalog: Catalog) -> None:
@@ -263,7 +262,7 @@ def test_nodes_and_wishes_are_kept(catalog: Catalog) -> None:
         KnownNode("id-1", "sn-01", "host-9", "none"),
         KnownNode("id-2", "sn-02", "host-2", "failed"),
     ]
-    assert catalog.result_of("op-1") == "id-2"
+    assert catalog.done("op-1") == Done("SetWish", "id-2")
 
 
 def test_questions_sqlite_could_not_take_are_answered(catalog: Catalog) -> None:

@@ -429,6 +429,9 @@ def test_an_operation_id_that_was_used_for_another_kind_of_change_is_refused(dri
         lambda: namenode.delete(driver.now_ms, "drained", "a"),
         lambda: namenode.undelete(driver.now_ms, "drained", "trashed"),
         lambda: namenode.purge(driver.now_ms, "drained", "trashed"),
+        lambda: namenode.undelete(driver.now_ms, "deleted", "trashed"),
+        lambda: namenode.purge(driver.now_ms, "deleted", "trashed"),
+        lambda: namenode.forget(driver.now_ms, "drained", "sn-02"),
         lambda: namenode.set_wish(driver.now_ms, "deleted", "sn-01", "none"),
         lambda: namenode.forget(driver.now_ms, "deleted", "sn-02"),
     ]
