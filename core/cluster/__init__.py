@@ -19,6 +19,9 @@ RAY_ENVIRONMENT = {
     # A call after the end of a connection would quietly start a cluster of its own.
     "RAY_ENABLE_AUTO_CONNECT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Without these, the files that actors' processes log to grow for ever: 16 MiB a file, and three older ones.
+    "RAY_ROTATION_MAX_BYTES": "16777216",
+    "RAY_ROTATION_BACKUP_COUNT": "3",
 }
 
 for _name, _value in RAY_ENVIRONMENT.items():

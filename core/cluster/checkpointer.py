@@ -14,7 +14,7 @@ from core.cluster.threads import within
 from core.config import Config
 from core.errors import DameError
 
-log = logging.getLogger("dame")
+log = logging.getLogger("dame.checkpoints")
 
 LOOK_MS = 1_000
 """How often it looks whether a checkpoint is due."""

@@ -7,15 +7,19 @@ the same directories gets new actors.
 
 from __future__ import annotations
 
+import logging
 import math
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from core.cluster.logs import ids
 from core.cluster.remote import NAMESPACE
 from core.config import Config
 
 STORAGE_SLOT = "storage_slot"
+
+log = logging.getLogger("dame.supervisor")
 
 
 class Supervisor:
@@ -40,6 +44,7 @@ class Supervisor:
             self._start(endpoint, ray_node_id, slots)
 
     def _start(self, endpoint: str, ray_node_id: str, slots: int) -> None:
+        log.info("starting a storage node's process", extra=ids(endpoint=endpoint, ray_node=ray_node_id))
         from core.cluster.actors import STORAGENODE  # that module needs this one to define its NameNode shell
 
         STORAGENODE.options(

@@ -142,6 +142,8 @@ class ClusterStatus:
     """Edits of the catalog that are not in it."""
     read_only: str = ""
     """Why nothing can be stored or changed, as a sentence; empty when it can."""
+    leases: int = 0
+    """Uploads under way."""
 
 
 @dataclass(frozen=True)

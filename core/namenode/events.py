@@ -10,6 +10,11 @@ EVENTS_PER_EPOCH_BITS = 32
 """Sequence numbers start anew, higher, in each epoch, so that they grow across restarts without being stored."""
 
 
+def epoch_of(event: Event) -> int:
+    """Of the NameNode that recorded it."""
+    return event.seq >> EVENTS_PER_EPOCH_BITS
+
+
 class EventLog:
     def __init__(self, epoch: int, events_max: int) -> None:
         self._events: deque[Event] = deque(maxlen=events_max)

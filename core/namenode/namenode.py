@@ -240,6 +240,10 @@ class NameNode:
         self.tick(now_ms)
         return self._state.events.since(since)
 
+    def recorded(self, since: int) -> list[Event]:
+        """The same, of what was recorded by now: for the log of its own process, which looks after each call."""
+        return self._state.events.since(since)
+
     # --- For whoever makes checkpoints of the catalog -----------------------------------------------------------
 
     def checkpoint_stored(self, now_ms: int, manifest: Manifest, version: int, nodes: int) -> None:

@@ -295,6 +295,7 @@ class Reads:
             unknown_bytes=redundancy.garbage_bytes["unknown"],
             trash_bytes=totals.trash_bytes,
             read_only=state.catalog.writer.read_only,
+            leases=len(state.leases),
         )
 
     def healing_waits(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from core.config import Config
 from core.errors import DameError, Defect, InvalidRequest, NotReady, Unavailable
+from core.model import Event
 from core.namenode import crashes
 from core.namenode.catalog import Catalog
 from core.namenode.crashes import Crash, ReadOnlyMode
@@ -57,6 +58,7 @@ class NameNodeService:
         self._new_rng = new_rng
         self._open_catalog = open_catalog or partial(Catalog.open, ballast_bytes=config.catalog_ballast_bytes)
         self._mode: ReadOnlyMode | None = None
+        self._told_seq = 0
 
     def open(self, now_ms: int) -> None:
         """Open the catalog and start a NameNode on it; what stands in the way becomes `refusal`."""
@@ -111,6 +113,13 @@ class NameNodeService:
             ) from error
         except AssertionError as error:
             raise self._broken(now_ms, method, error) from error
+
+    def fresh_events(self) -> list[Event]:
+        """What was recorded since the last time, oldest first; each event once, as long as the log of events has it."""
+        events = self.namenode.recorded(self._told_seq) if self.namenode is not None else []
+        if events:
+            self._told_seq = events[-1].seq
+        return events
 
     def _resume(self, now_ms: int) -> bool:
         """Forget the crashes and start as usual. False if it is not in read-only mode."""

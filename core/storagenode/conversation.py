@@ -121,18 +121,21 @@ class Conversation:
             self._ask("full_report", page)
 
 
-def pull(node: StorageNode, command: CopyChunk, read: ReadFrom) -> None:
-    """Take a replica from the first source that has a good one; tell at once when there is nothing left to pull."""
-    if any(_pull_from(source, node, command, read) for source in command.sources):
+def pull(node: StorageNode, command: CopyChunk, read: ReadFrom) -> bool:
+    """Take a replica from the first source that has a good one. False if there is none, which the node tells."""
+    pulled = any(_pull_from(source, node, command, read) for source in command.sources)
+    if pulled:
         node.copied(command.chunk.id)
     else:
         node.copy_failed(command.chunk.id)
+    return pulled
 
 
 def _pull_from(source: NodeRef, node: StorageNode, command: CopyChunk, read: ReadFrom) -> bool:
     try:
         node.store(command.chunk.id, read(source, command.chunk.id))
     except StorageNodeError as error:
-        log.warning("copy of %s from %s failed: %s", command.chunk.id[:12], source.name, error)
+        about = {"chunk": command.chunk.id, "source": source.id}
+        log.warning("copying a chunk from %s failed: %s", source.name, error, extra={"ids": about})
         return False
     return True

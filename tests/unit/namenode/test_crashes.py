@@ -231,7 +231,7 @@ def test_notes_from_the_future_count_as_made_now_also_on_a_full_disk(
     process.service.close()
 
 
-@pytest.mark.parametrize("method", ["check_invariants", "_load", "__init__", "tick", "no such method"])
+@pytest.mark.parametrize("method", ["check_invariants", "_load", "__init__", "tick", "recorded", "no such method"])
 def test_what_nobody_may_ask_is_refused_and_no_crash(process: Process, method: str) -> None:
     for _ in range(5):
         with pytest.raises(InvalidRequest, match="has no method"):
@@ -241,7 +241,24 @@ def test_what_nobody_may_ask_is_refused_and_no_crash(process: Process, method: s
 
 def test_every_other_public_method_may_be_asked() -> None:
     public = {name for name in vars(NameNode) if not name.startswith("_")}
-    assert public - {"check_invariants", "tick"} == METHODS
+    assert public - {"check_invariants", "tick", "recorded"} == METHODS
+
+
+def test_each_event_is_fresh_once_also_over_a_restart(process: Process) -> None:
+    service = process.service
+    first = service.fresh_events()
+    assert first[0].text.startswith("NameNode started")
+    assert service.fresh_events() == []
+    process.ask("checkpoint_failed", "the disk is full")
+    told = service.fresh_events()
+    assert told and told[0].seq > first[-1].seq
+    assert [*first, *told] == process.ask("events", 0)
+    assert service.fresh_events() == []
+    service.close()
+    assert service.fresh_events() == []
+    service.open(NOW_MS)
+    again = service.fresh_events()
+    assert again[0].seq > told[-1].seq and again[0].text.startswith("NameNode started")
 
 
 def test_resume_ends_it_at_once(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
