@@ -13,8 +13,9 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -26,11 +27,14 @@ from ray.exceptions import RayError
 from core.checkpoint.manifest import Manifest
 from core.cluster import remote
 from core.cluster.checkpointer import keep_checkpoints
+from core.cluster.logs import LastingFailure, ids, log_event, log_failure, start_logging
+from core.cluster.metrics import PUBLISH_MS, NameNodeMetrics, StorageNodeMetrics
 from core.cluster.payload import Payload
 from core.cluster.supervisor import Supervisor
 from core.config import Config
 from core.errors import DameError, DirectoryInUse, NodeNotServing, StorageNodeError
 from core.model import Command, CopyChunk, GiveUp, NodeRef, WalkReport
+from core.namenode.events import epoch_of
 from core.namenode.service import NameNodeService
 from core.storagenode.conversation import Conversation, pull
 from core.storagenode.storagenode import StorageNode
@@ -103,13 +107,19 @@ class NameNodeActor:
     """The NameNode in a process of its own. Ray runs one call at a time."""
 
     def __init__(self, directory: str | None, storage_root: str | None, config: Config) -> None:
+        self._log_lines = start_logging("namenode")
+        self._metrics = NameNodeMetrics()
         self._directory = _own_directory(directory, "DAME_NAMENODE_DIR", "namenode")
         self._config = config
         self._service = NameNodeService(self._directory, config, _new_id, _new_rng)
         self._open(OPEN_RETRY_MS)
+        if self._service.namenode is None:
+            log_failure(log, "opening the catalog", self._service.refusal, directory=self._directory)
+        self._tell_events()
         self._supervisor = Supervisor(config, storage_root)
         threading.Thread(target=self._supervise, name="supervisor", daemon=True).start()
         threading.Thread(target=self._checkpoint, name="checkpoints", daemon=True).start()
+        threading.Thread(target=self._publish, name="metrics", daemon=True).start()
 
     @crash_on_broken_invariant
     def _open(self, patience_ms: int) -> None:
@@ -126,10 +136,36 @@ class NameNodeActor:
     @crash_on_broken_invariant
     def ask(self, method: str, *arguments: Any) -> Any:
         """Call a public method of the NameNode, with the time put first."""
-        return self._service.ask(wall_ms(), method, *arguments)
+        try:
+            with self._metrics.call(method, arguments):
+                return self._service.ask(wall_ms(), method, *arguments)
+        finally:
+            self._tell_events()  # also those before a broken invariant
 
     def pid(self) -> int:
         return os.getpid()
+
+    def _tell_events(self) -> None:
+        """Let the log of this process have what was recorded since the last call."""
+        for event in self._service.fresh_events():
+            self._log_lines.part = f"namenode/{epoch_of(event)}"
+            log_event(log, event)
+            self._metrics.event(event)
+
+    @crash_when_it_ends
+    def _publish(self) -> None:
+        """Keep Prometheus told of the cluster, by calls like any other's: the NameNode takes one at a time."""
+        failure = LastingFailure(log, "asking the NameNode for its metrics")
+        while True:
+            try:
+                self._metrics.state(remote.ask_namenode("status"), remote.ask_namenode("nodes"))
+                failure.over()
+            except DameError as error:
+                self._metrics.refuses()
+                failure.failed(error)
+            except Exception:  # whatever it is, it is no reason to end the NameNode's process
+                log.exception("telling metrics failed inside")
+            time.sleep(PUBLISH_MS / 1000)
 
     @crash_when_it_ends
     def _checkpoint(self) -> None:
@@ -150,6 +186,8 @@ class StorageNodeActor:
     beside them."""
 
     def __init__(self, endpoint: str, storage_root: str | None, slots: int, config: Config) -> None:
+        self._log_lines = start_logging(endpoint)
+        self._metrics = StorageNodeMetrics()
         self._endpoint = endpoint
         self._config = config
         self._root = _own_directory(storage_root, "DAME_STORAGE_DIR", "storage")
@@ -165,12 +203,14 @@ class StorageNodeActor:
     @group("data")
     @crash_on_broken_invariant
     def store(self, node_id: str, chunk_id: str, payload: Payload) -> None:
-        self._meant(node_id).store(chunk_id, payload.view)
+        with self._measured("store", chunk_id):
+            self._meant(node_id).store(chunk_id, payload.view)
 
     @group("data")
     @crash_on_broken_invariant
     def read(self, node_id: str, chunk_id: str) -> Payload:
-        return Payload(self._meant(node_id).read(chunk_id))
+        with self._measured("read", chunk_id):
+            return Payload(self._meant(node_id).read(chunk_id))
 
     @group("data")
     @crash_on_broken_invariant
@@ -219,6 +259,19 @@ class StorageNodeActor:
         node.check_meant(node_id)
         return node
 
+    @contextmanager
+    def _measured(self, operation: str, chunk_id: str) -> Iterator[None]:
+        """Around a chunk's way to or from the disk."""
+        node = "" if self._node is None else self._node.name
+        with self._metrics.call(node, operation):
+            try:
+                yield
+            except NodeNotServing:
+                raise  # an operator's wish, or a caller that is late
+            except DameError as error:
+                log_failure(log, f"{operation} of a chunk", error, chunk=chunk_id)
+                raise
+
     def _serving(self) -> StorageNode:
         if self._node is None:
             raise self._refusal
@@ -229,20 +282,30 @@ class StorageNodeActor:
     @crash_when_it_ends
     def _live(self) -> None:
         self._node = self._open()
+        log.info("opened %s", self._node.directory, extra=ids(node=self._node.id, incarnation=self._node.incarnation))
+        failure = LastingFailure(log, "the heartbeat")
         threading.Thread(target=self._look_after, name="scrub", daemon=True).start()
-        conversation = Conversation(self._node, remote.ask_namenode, self._endpoint, os.getpid(), monotonic_ms)
+        conversation = Conversation(self._node, self._ask_namenode, self._endpoint, os.getpid(), monotonic_ms)
         while True:
             started = time.monotonic()
             try:
                 conversation.step(self._carry_out)
+                failure.over()
             except DameError as error:
-                log.warning("no heartbeat: %s", error)
+                failure.failed(error, node=self._node.id)
+            self._log_lines.part = self._node.name
             self._wake.wait(max(0.0, self._config.heartbeat_interval_ms / 1000 - (time.monotonic() - started)))
             self._wake.clear()
+
+    def _ask_namenode(self, method: str, *arguments: Any) -> Any:
+        if method == "heartbeat":
+            self._metrics.heartbeat(self._serving().name, *arguments)
+        return remote.ask_namenode(method, *arguments)
 
     def _open(self) -> StorageNode:
         """Become the storage node of the first free directory among this Ray node's slots. Tries for ever, saying
         why not."""
+        refusals: set[str] = set()
         while True:
             for slot in range(self._slots):
                 try:
@@ -251,7 +314,9 @@ class StorageNodeActor:
                     )
                 except DameError as error:
                     self._refusal = NodeNotServing(str(error))
-                    log.warning("%s", error)
+                    if error.message not in refusals:
+                        refusals.add(error.message)
+                        log_failure(log, "opening a storage directory", error, slot=slot)
             time.sleep(0.2)
 
     def _carry_out(self, command: Command) -> None:
@@ -268,7 +333,9 @@ class StorageNodeActor:
     @crash_when_it_ends
     def _copy(self, command: CopyChunk) -> None:
         node = self._serving()
-        pull(node, command, self._read_from)
+        with self._metrics.call(node.name, "copy") as call:
+            if not pull(node, command, self._read_from):
+                call.outcome = "failed"  # the reasons, one for each source, are in the log
         if not node.copying:
             self._wake.set()
 
