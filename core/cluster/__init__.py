@@ -24,5 +24,11 @@ RAY_ENVIRONMENT = {
     "RAY_ROTATION_BACKUP_COUNT": "3",
 }
 
+STORAGE_SLOT = "storage_slot"
+"""Ray resource: a Ray node says by it how many storage nodes it offers room for."""
+
+KEPT_HEAD = "dame_head"
+"""Ray resource of a head that starts the NameNode itself (`RayServer`), so that no client needs to."""
+
 for _name, _value in RAY_ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)

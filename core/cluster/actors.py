@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import socket
 import threading
 import time
 import uuid
@@ -33,6 +32,7 @@ from core.cluster.payload import Payload
 from core.cluster.supervisor import Supervisor
 from core.config import Config
 from core.errors import DameError, DirectoryInUse, NodeNotServing, StorageNodeError
+from core.host import host_name
 from core.model import Command, CopyChunk, GiveUp, NodeRef, WalkReport
 from core.namenode.events import epoch_of
 from core.namenode.service import NameNodeService
@@ -309,9 +309,7 @@ class StorageNodeActor:
         while True:
             for slot in range(self._slots):
                 try:
-                    return StorageNode.open(
-                        self._root / f"slot-{slot}", self._config, host=socket.gethostname(), new_id=_new_id
-                    )
+                    return StorageNode.open(self._root / f"slot-{slot}", self._config, host=host_name(), new_id=_new_id)
                 except DameError as error:
                     self._refusal = NodeNotServing(str(error))
                     if error.message not in refusals:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,11 +18,11 @@ from ray._private import ray_constants
 from ray.exceptions import RayError
 
 import core
-from core.cluster import remote
+from core.cluster import KEPT_HEAD, STORAGE_SLOT, remote
 from core.cluster.actors import NAMENODE
 from core.cluster.advice import advice
 from core.cluster.checkpointer import last_checkpoint
-from core.cluster.supervisor import STORAGE_SLOT
+from core.cluster.head import incarnation, knock
 from core.cluster.threads import LastingThread, within
 from core.config import MIB, Config
 from core.directory import DirectoryLock, lock_directory, make_directory, write_durably
@@ -55,7 +54,6 @@ SLOW_START = (
 """How Ray says that processes of its own did not start, or took longer than the 20 to 30 s it waits: another attempt is
 all it takes. The last three are of `ray://`: its proxy forks a process for each client while gRPC's threads run, and on
 a busy machine about every tenth of them crashes at once."""
-KNOCK_TIMEOUT_S = 5.0
 HEAD_RESOURCE = "node:__internal_head__"
 
 
@@ -250,13 +248,20 @@ class RemoteSession:
         self._address = address
         self._config = config
         self._on_stage = on_stage
+        self._head: tuple[str, str | None] | None = None
+        """Address and incarnation of the head that this process is connected to; None by `ray://`."""
 
     def open(self) -> None:
         self._on_stage(f"connecting to {self._address}")
         try:
             enter_ray(address=self._address, runtime_env={"py_modules": [str(Path(core.__file__).parent)]})
+            if not self._address.startswith("ray://"):
+                gcs = ray.get_runtime_context().gcs_address
+                self._head = gcs, incarnation(gcs)
             self._on_stage("looking for the NameNode")
-            bring_up(None, None, self._config)
+            with remote.translated():
+                if KEPT_HEAD not in ray.cluster_resources():
+                    bring_up(None, None, self._config)
             wait_for_namenode()
         except BaseException:
             self.close()
@@ -266,7 +271,8 @@ class RemoteSession:
         leave_ray()
 
     def alive(self) -> bool:
-        return ray_answers()
+        """Ray ends a process that asks another head than its own for the nodes."""
+        return (self._head is None or incarnation(self._head[0]) == self._head[1]) and ray_answers()
 
 
 # --- What both need ---------------------------------------------------------------------------------------------
@@ -308,16 +314,6 @@ def enter_ray(**arguments: Any) -> None:
 
 def _init_ray(**arguments: Any) -> None:
     ray.init(namespace=remote.NAMESPACE, log_to_driver=False, logging_level=logging.ERROR, **arguments)
-
-
-def knock(address: str) -> None:
-    """Find out in seconds that nobody listens at an address; Ray tries for minutes. Raises OSError.
-
-    "auto" and "local" name no address; Ray knows at once whether there is a cluster on this machine.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdecimal():
-        socket.create_connection((host, int(port)), KNOCK_TIMEOUT_S).close()
 
 
 def ray_answers() -> bool:

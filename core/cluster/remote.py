@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 import uuid
@@ -22,6 +21,7 @@ from core.cluster.threads import within
 from core.config import Config
 from core.errors import ClusterUnreachable, DameError, Defect, NodeNotServing, NotReady, StorageNodeError
 from core.gateway import Call, NameNodeCalls
+from core.host import host_name
 from core.model import NodeRef
 from core.storagenode.chunkstore import read_replica
 
@@ -179,7 +179,7 @@ class RayGateway:
     def __init__(self, session: Session, config: Config) -> None:
         self._session = session
         self._config = config
-        self._host = socket.gethostname()
+        self._host = host_name()
         self.namenode: NameNodeCalls = cast(NameNodeCalls, NameNodeProxy(config))
 
     def put(self, data: memoryview) -> Any:

@@ -13,11 +13,10 @@ import math
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from core.cluster import STORAGE_SLOT
 from core.cluster.logs import ids
 from core.cluster.remote import NAMESPACE
 from core.config import Config
-
-STORAGE_SLOT = "storage_slot"
 
 log = logging.getLogger("dame.supervisor")
 

@@ -1,0 +1,61 @@
+"""`python -m RayServer COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.errors import DameError
+from RayServer import commands
+from RayServer.settings import settings_of
+
+FAILED = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the answer is the exit code."""
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for flag, variable in (("head", "DAME_HEAD"), ("root", "DAME_STORAGE_DIR")):
+        if value := getattr(given, flag, None):
+            os.environ[variable] = value
+    try:
+        settings = settings_of()
+        if given.command == "attend":
+            from RayServer.attendant import attend  # Ray, which only this process needs
+
+            return attend(given.role, given.condition, given.directory, settings)
+        if given.command == "run":
+            return commands.run(settings, given.words)
+        return {"head": commands.head, "storage": commands.storage, "health": commands.health}[given.command](settings)
+    except DameError as error:
+        sys.stderr.write(f"{error}\n")
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m RayServer", description="A machine's part in a DAME cluster.")
+    commands_ = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands_.add_parser("head", help="be the head: the NameNode, and the ports that machines and clients come to")
+    storage = commands_.add_parser("storage", help="be a storage node of the cluster at --head")
+    storage.add_argument("--head", metavar="HOST:PORT", help="where the head is (default $DAME_HEAD)")
+    storage.add_argument(
+        "--directory", dest="root", metavar="DIR", help="where chunks are kept (default $DAME_STORAGE_DIR)"
+    )
+    run = commands_.add_parser("run", help="join the cluster for one verb, or for the dashboard without one")
+    run.add_argument("--head", metavar="HOST:PORT", help="where the head is (default $DAME_HEAD)")
+    run.add_argument("words", nargs=argparse.REMAINDER, metavar="WORDS", help="as main.py understands them")
+    commands_.add_parser("health", help="exit 0 only if this machine does its work")
+    attendant = commands_.add_parser("attend")
+    attendant.add_argument("role")
+    attendant.add_argument("condition", type=Path)
+    attendant.add_argument("directory", type=Path, nargs="?")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""The process beside Ray's on each machine that is connected to the cluster: it sees to the NameNode on the head, and
+writes down each second whether this machine does its work.
+
+A process of its own, since Ray ends the one that is connected to a node that dies. It ends with STALE when the head
+that this machine's Ray processes belong to has been replaced by another.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.cluster import member
+from core.cluster.head import incarnation
+from core.config import Config
+from core.errors import ClusterUnreachable, DameError
+from core.host import host_name
+from core.model import NodeInfo
+from RayServer import condition
+from RayServer.settings import Settings
+
+STEP_S = 1.0
+WELL = ("up", "draining", "drained")
+"""States of a storage node that does what it is told to."""
+ENTER_PATIENCE_S = 120.0
+
+log = logging.getLogger("RayServer")
+
+
+def attend(role: str, path: Path, directory: Path | None, settings: Settings) -> int:
+    """Look after this machine until its head is another one; the answer is the exit code.
+
+    The condition goes to the file `path`; `directory` is a storage machine's own.
+    """
+    config = Config.from_environment()
+    head = f"127.0.0.1:{settings.gcs_port}" if role == "head" and not settings.node_address else settings.head
+    identity = _enter(head)
+    if identity is None:
+        return condition.STALE
+    told = ""
+    while True:
+        started_s = time.monotonic()
+        well, sentence = _look(role, directory, config)
+        condition.write(path, well, sentence)
+        if sentence != told:
+            (log.info if well else log.warning)("%s", sentence)
+            told = sentence
+        if incarnation(head) not in (identity, None):
+            return condition.STALE
+        time.sleep(max(0.0, STEP_S - (time.monotonic() - started_s)))
+
+
+def _enter(head: str) -> str | None:
+    """Join the cluster. None if Ray's processes here belong to another head than the one that answers."""
+    deadline_s = time.monotonic() + ENTER_PATIENCE_S
+    while time.monotonic() < deadline_s:
+        identity = incarnation(head)
+        if identity is not None:
+            try:
+                member.enter(head)
+                return identity
+            except ClusterUnreachable as error:
+                log.warning("%s", error)
+        time.sleep(0.2)
+    return None
+
+
+def _look(role: str, directory: Path | None, config: Config) -> tuple[bool, str]:
+    """Whether this machine does its work, and a sentence about it."""
+    try:
+        if role == "head":
+            member.bring_up(config)
+        nodes = member.storage_nodes()
+    except DameError as error:
+        return False, str(error)
+    if role != "storage" or directory is None:
+        return True, "the NameNode answers"
+    return _of_storage(nodes, host_name(), directory)
+
+
+def _of_storage(nodes: Sequence[NodeInfo], host: str, directory: Path) -> tuple[bool, str]:
+    here = [node for node in nodes if node.host == host and Path(node.directory).parent == directory]
+    if not here:
+        return False, f"the NameNode knows no storage node in {directory} yet"
+    node = here[0]
+    return node.state in WELL, f"storage node {node.name} is {node.state}"

@@ -1,0 +1,82 @@
+"""Which storage directory is this replica's own, when several share one root: a volume, or a machine's disk.
+
+Each directory is claimed by an flock that lasts as long as its claimant, also between containers of one kernel. Compose
+numbers the containers of a service; number 4 prefers `replica-4`, so that scaling down takes away the containers whose
+nodes were drained. A container does not know its number, but Docker's DNS does.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from core.directory import DirectoryLock, lock_directory, make_directory
+from core.errors import DirectoryInUse
+
+DNS_TIMEOUT_S = 5.0
+_NUMBERED = re.compile(r"(.+)[-_]([1-9][0-9]*)")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A directory that nobody else uses while the lock is held."""
+
+    directory: Path
+    lock: DirectoryLock
+
+
+def claim(root: Path, number: int | None) -> Claim:
+    """The directory of this number if it is free, else the first free one, those that exist first.
+
+    Raises DirectoryFailure when the root can't be written.
+    """
+    make_directory(root)
+    existing = sorted(int(path.name[8:]) for path in root.glob("replica-*") if path.name[8:].isdecimal())
+    preferred = [number] if number is not None else []
+    for candidate in (*preferred, *existing):
+        if (claimed := _try(root / f"replica-{candidate}")) is not None:
+            return claimed
+    for candidate in count(1):
+        if candidate not in existing and (claimed := _try(root / f"replica-{candidate}")) is not None:
+            return claimed
+    raise AssertionError("numbers ended")
+
+
+def _try(directory: Path) -> Claim | None:
+    make_directory(directory)
+    try:
+        return Claim(directory, lock_directory(directory))
+    except DirectoryInUse:
+        return None
+
+
+def container_name(address: str) -> str | None:
+    """What Docker's DNS calls the container with this address, without the network's name; None if it does not know.
+
+    /etc/hosts has another name for it, so the resolver is told to ask the DNS alone.
+    """
+    try:
+        done = subprocess.run(
+            ["getent", "-s", "dns", "hosts", address], capture_output=True, timeout=DNS_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    words = done.stdout.decode("ascii", "replace").split()
+    return words[1].partition(".")[0] if done.returncode == 0 and len(words) > 1 else None
+
+
+def number_of(name: str) -> int | None:
+    """The replica's number in a container's name: 4 in `dame-storage-4` and in `dame_storage_4`."""
+    numbered = _NUMBERED.fullmatch(name)
+    return int(numbered[2]) if numbered else None
+
+
+def own_address(peer_host: str, peer_port: int) -> str:
+    """The address of this machine on the way to another. Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting a datagram socket sends nothing
+        probe.connect((peer_host, peer_port))
+        return str(probe.getsockname()[0])

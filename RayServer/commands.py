@@ -1,0 +1,168 @@
+"""What the entry point does: head, storage, run, health."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import core
+from core.directory import lock_directory, make_directory
+from core.host import host_name
+from RayServer import claim, condition, processes
+from RayServer.keeper import Keeper
+from RayServer.raystart import HEAD, MEMBER, STORAGE, Part, ray_environment
+from RayServer.settings import Settings
+from RayServer.token import make_token
+
+STEP_S = 0.2
+JOIN_PATIENCE_S = 120.0
+DONE = 0
+FAILED = 1
+INTERRUPTED = 130
+
+log = logging.getLogger("RayServer")
+
+
+def head(settings: Settings) -> int:
+    """Be the head until told to end."""
+    environment = ray_environment(settings)
+    if not environment.get("RAY_AUTH_TOKEN") and make_token(settings.token_path):
+        log.info("made the cluster's token: %s", settings.token_path)
+    return _keep(HEAD, settings, environment, None)
+
+
+def storage(settings: Settings) -> int:
+    """Be a storage node until told to end."""
+    name = _container_name(settings)
+    claimed = claim.claim(settings.storage_root, _number(settings, name))
+    environment = ray_environment(settings)
+    environment["DAME_STORAGE_DIR"] = str(claimed.directory)
+    environment.setdefault("DAME_HOST", name or host_name())
+    log.info("storage directory %s, as host %s", claimed.directory, environment["DAME_HOST"])
+    try:
+        return _keep(STORAGE, settings, environment, claimed.directory)
+    finally:
+        claimed.lock.release()
+
+
+def health(settings: Settings) -> int:
+    """0 only if every part that runs on this machine does its work; says what it found."""
+    found = []
+    for part in (HEAD, STORAGE):
+        path = settings.run_directory / part.role / condition.FILE_NAME
+        if path.exists():
+            found.append(condition.read(path))
+            sys.stdout.write(f"{part.role}: {found[-1].sentence}\n")
+    if not found:
+        sys.stdout.write(f"neither head nor storage runs here, by {settings.run_directory}\n")
+    return DONE if found and all(seen.well for seen in found) else FAILED
+
+
+def run(settings: Settings, words: Sequence[str]) -> int:
+    """Join as a member without storage, run main.py on this terminal, and leave; its exit code is the answer."""
+    place = settings.run_directory / f"run-{os.getpid()}"
+    make_directory(place)
+    with (place / "log").open("wb") as output:
+        logging.getLogger().handlers = [logging.FileHandler(place / "log")]
+        processes.adopt_orphans()
+        keeper = Keeper(MEMBER, settings, ray_environment(settings), place, output=output.fileno())
+        stop = _stop_signals(signal.SIGTERM, signal.SIGINT)
+        try:
+            if _join(keeper, place, stop):
+                return _run_main(keeper, settings, words, stop)
+            return INTERRUPTED if stop.is_set() else FAILED
+        finally:
+            keeper.stop()
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _join(keeper: Keeper, place: Path, stop: threading.Event) -> bool:
+    """Until this machine is a member; says on standard error what it waits for. False if that is not to be."""
+    deadline_s = time.monotonic() + JOIN_PATIENCE_S
+    told = ""
+    while not stop.is_set():
+        keeper.step()
+        seen = condition.read(place / condition.FILE_NAME)
+        if seen.well:
+            return True
+        if seen.sentence != told:
+            told = seen.sentence
+            sys.stderr.write(f"dame: {told}\n")
+        if time.monotonic() > deadline_s:
+            sys.stderr.write(f"dame: not joined within {JOIN_PATIENCE_S:.0f} s. The end of Ray's log:\n")
+            sys.stderr.write("".join((place / "log").read_text(errors="replace").splitlines(keepends=True)[-20:]))
+            return False
+        stop.wait(STEP_S)
+    return False
+
+
+def _run_main(keeper: Keeper, settings: Settings, words: Sequence[str], stop: threading.Event) -> int:
+    """main.py in the foreground: Ctrl-C reaches it from the terminal, SIGTERM is passed on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    script = Path(core.__file__).resolve().parents[1] / "main.py"
+    command = [sys.executable, str(script), "--address", settings.head, *words]
+    main = subprocess.Popen(command, env=keeper.environment, preexec_fn=_heed_interrupts)  # noqa: PLW1509 - one thread
+    spare = frozenset({main.pid})
+    while main.poll() is None:
+        if stop.is_set():
+            main.terminate()
+        keeper.step(spare)
+        try:
+            main.wait(STEP_S)
+        except subprocess.TimeoutExpired:
+            continue
+    return main.returncode if main.returncode >= 0 else 128 - main.returncode
+
+
+def _heed_interrupts() -> None:
+    """A signal that is ignored stays so in a new program."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _keep(part: Part, settings: Settings, environment: dict[str, str], directory: Path | None) -> int:
+    """Keep a part running until SIGTERM or Ctrl-C, then end all that was started."""
+    place = settings.run_directory / part.role
+    make_directory(place)
+    lock = lock_directory(place)
+    processes.adopt_orphans()
+    stop = _stop_signals(signal.SIGTERM, signal.SIGINT)
+    keeper = Keeper(part, settings, environment, place, directory)
+    try:
+        while not stop.is_set():
+            keeper.step()
+            stop.wait(STEP_S)
+        log.info("told to end")
+    finally:
+        keeper.stop()
+        lock.release()
+    return DONE
+
+
+def _stop_signals(*signals: signal.Signals) -> threading.Event:
+    stop = threading.Event()
+    for number in signals:
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _container_name(settings: Settings) -> str | None:
+    if settings.replica != "auto":
+        return None
+    name = claim.container_name(claim.own_address(settings.head_host, settings.gcs_port))
+    if name is None:
+        log.warning("the DNS knows no name for this container; it takes the first storage directory that is free")
+    return name
+
+
+def _number(settings: Settings, name: str | None) -> int | None:
+    if settings.replica.isdecimal():
+        return int(settings.replica)
+    return claim.number_of(name) if name is not None else None

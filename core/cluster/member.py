@@ -1,0 +1,37 @@
+"""A process that looks after DAME from inside a Ray cluster that was started for it: `RayServer` runs one beside the
+Ray processes of each machine.
+
+It differs from a client in two ways. Its code is not sent along: this machine's image holds it. And it alone, on the
+head, starts the NameNode, so that the NameNode runs the head's code and settings and not those of the client that
+happened to come first.
+"""
+
+from __future__ import annotations
+
+from core.cluster import launch, remote
+from core.config import Config
+from core.model import NodeInfo
+
+
+def enter(address: str) -> None:
+    """Join the cluster whose head is at HOST:PORT, by the Ray processes of this machine. Raises ClusterUnreachable."""
+    launch.enter_ray(address=address)
+
+
+def bring_up(config: Config) -> None:
+    """Start the NameNode if it does not run; the head's environment says where its directory is.
+
+    Raises ClusterUnreachable.
+    """
+    with remote.translated():
+        launch.bring_up(None, None, config)
+
+
+def leave() -> None:
+    launch.leave_ray()
+
+
+def storage_nodes() -> tuple[NodeInfo, ...]:
+    """All storage nodes, as the NameNode sees them. Raises ClusterUnreachable, or the NameNode's refusal."""
+    nodes: tuple[NodeInfo, ...] = tuple(remote.ask_namenode("nodes"))
+    return nodes
