@@ -314,7 +314,9 @@ class StorageNodeActor:
                     self._refusal = NodeNotServing(str(error))
                     if error.message not in refusals:
                         refusals.add(error.message)
-                        log_failure(log, "opening a storage directory", error, slot=slot)
+                        # In use: by the process of another slot here, as a rule.
+                        level = logging.INFO if isinstance(error, DirectoryInUse) else logging.WARNING
+                        log_failure(log, "opening a storage directory", error, level, slot=slot)
             time.sleep(0.2)
 
     def _carry_out(self, command: Command) -> None:

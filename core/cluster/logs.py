@@ -78,9 +78,11 @@ def log_event(logger: logging.Logger, event: Event) -> None:
     logger.log(_LEVEL_OF[event.severity], "%s", event.text, extra=about)
 
 
-def log_failure(logger: logging.Logger, doing: str, error: DameError, **values: Any) -> None:
+def log_failure(
+    logger: logging.Logger, doing: str, error: DameError, level: int = logging.WARNING, **values: Any
+) -> None:
     """A refusal of this process that an operator may have to look into."""
-    logger.warning("%s failed: %s", doing, error.message, extra=ids(error=type(error).__name__, **values))
+    logger.log(level, "%s failed: %s", doing, error.message, extra=ids(error=type(error).__name__, **values))
 
 
 class LastingFailure:
