@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.cluster.logs import start_logging
 from core.errors import DameError
 from RayServer import commands
 from RayServer.settings import settings_of
@@ -19,7 +19,7 @@ FAILED = 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the answer is the exit code."""
     given = _parser().parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    start_logging(f"RayServer/{given.role if given.command == 'attend' else given.command}", "RayServer")
     for flag, variable in (("head", "DAME_HEAD"), ("root", "DAME_STORAGE_DIR")):
         if value := getattr(given, flag, None):
             os.environ[variable] = value

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import core
+from core.cluster.logs import start_logging
 from core.directory import lock_directory, make_directory
 from core.host import host_name
 from RayServer import claim, condition, processes
@@ -70,8 +71,8 @@ def run(settings: Settings, words: Sequence[str]) -> int:
     """Join as a member without storage, run main.py on this terminal, and leave; its exit code is the answer."""
     place = settings.run_directory / f"run-{os.getpid()}"
     make_directory(place)
-    with (place / "log").open("wb") as output:
-        logging.getLogger().handlers = [logging.FileHandler(place / "log")]
+    with (place / "log").open("ab") as output, (place / "log").open("a") as log_lines:
+        start_logging("RayServer/run", "RayServer", stream=log_lines)
         processes.adopt_orphans()
         keeper = Keeper(MEMBER, settings, ray_environment(settings), place, output=output.fileno())
         stop = _stop_signals(signal.SIGTERM, signal.SIGINT)

@@ -3,10 +3,11 @@
     2026-11-24T18:01:02.123Z WARNING namenode/12 sn-3 is down: silent for 10 s seq=51539607559 node=6f1c...
 
 When (UTC), how bad, which part, what happened as a sentence, and the ids of what it is about as key=value. A part is
-`namenode/EPOCH`, a storage node by its name, or what runs beside them: `supervisor`, `checkpoints`. Each event is one
-line; the lines of a traceback follow it, indented. Lines name artifacts and ids; contents and tokens never get here.
+`namenode/EPOCH`, a storage node by its name, what runs beside them (`supervisor`, `checkpoints`), or what keeps Ray's
+processes running on a machine (`RayServer/head`). Each event is one line; the lines of a traceback follow it,
+indented. Lines name artifacts and ids; contents and tokens never get here.
 
-They go to standard error, which Ray keeps in a file for each process in its log directory.
+They go to standard error, which Ray keeps in its log directory, in a file for each process that it started.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 from core.errors import DameError
 from core.model import Event
@@ -27,8 +28,8 @@ LEVEL_VARIABLE = "DAME_LOG_LEVEL"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LEVEL_DEFAULT = "INFO"
 
-ROOT = "dame"
-"""Name of the logger above all of DAME's; what follows it in a logger's name is the part."""
+LOGGER = "dame"
+"""Name of the logger above all of the library's; what follows a dot in a logger's name is the part."""
 
 _LEVEL_OF = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _BREAKS_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -43,7 +44,7 @@ class LineFormatter(logging.Formatter):
         self.part = part
 
     def format(self, record: logging.LogRecord) -> str:
-        own_part = record.name.removeprefix(ROOT).lstrip(".")
+        own_part = record.name.partition(".")[2]
         words = [_utc(record.created), record.levelname, own_part or self.part, record.getMessage()]
         words += [f"{key}={_value(value)}" for key, value in getattr(record, "ids", {}).items()]
         lines = [" ".join(words)]
@@ -52,18 +53,22 @@ class LineFormatter(logging.Formatter):
         return "\n    ".join(map(one_line, lines))
 
 
-def start_logging(part: str) -> LineFormatter:
-    """Let DAME's own log lines of this process go to its standard error. The answer names the part."""
+def start_logging(part: str, *others: str, stream: TextIO | None = None) -> LineFormatter:
+    """Let the log lines of the library, and of the loggers with other names, go to this process' standard error, or
+    to another stream. The answer names the part."""
     formatter = LineFormatter(part)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(formatter)
-    logger = logging.getLogger(ROOT)
-    logger.handlers = [handler]
-    logger.propagate = False
     wanted = os.environ.get(LEVEL_VARIABLE, LEVEL_DEFAULT).upper()
-    logger.setLevel(wanted if wanted in LEVELS else LEVEL_DEFAULT)
+    for name in (LOGGER, *others):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(wanted if wanted in LEVELS else LEVEL_DEFAULT)
     if wanted not in LEVELS:
-        logger.warning("%s=%s is no level; it is one of %s", LEVEL_VARIABLE, wanted, ", ".join(LEVELS))
+        logging.getLogger(LOGGER).warning(
+            "%s=%s is no level; give one of %s", LEVEL_VARIABLE, wanted, ", ".join(LEVELS)
+        )
     return formatter
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator
+from io import StringIO
 
 import pytest
 
@@ -21,12 +22,13 @@ Lines = Callable[[], list[str]]
 @pytest.fixture(autouse=True)
 def lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
     """What this process wrote to its standard error since the last time, without the times."""
-    logger = logging.getLogger("dame")
-    before = logger.handlers, logger.propagate, logger.level
+    loggers = [logging.getLogger(name) for name in ("dame", "RayServer")]
+    before = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
     monkeypatch.delenv(LEVEL_VARIABLE, raising=False)
     yield lambda: [WHEN.sub("", line) for line in capsys.readouterr().err.splitlines()]
-    logger.handlers, logger.propagate = before[:2]
-    logger.setLevel(before[2])
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 def test_a_line_says_when_how_bad_which_part_what_and_of_what(lines: Lines) -> None:
@@ -91,6 +93,18 @@ def test_what_fails_again_and_again_is_told_once_and_so_is_its_end(lines: Lines)
         "WARNING sn-1 the heartbeat failed: another reason error=Unavailable",
         "INFO sn-1 the heartbeat works again",
         "WARNING sn-1 the heartbeat failed: no answer error=Unavailable",
+    ]
+
+
+def test_other_loggers_of_a_process_can_write_the_same_lines_and_elsewhere(lines: Lines) -> None:
+    written = StringIO()
+    start_logging("RayServer/run", "RayServer", stream=written)
+    logging.getLogger("RayServer").info("waiting for the head")
+    logging.getLogger("dame").warning("it does not answer")
+    assert lines() == []
+    assert [WHEN.sub("", line) for line in written.getvalue().splitlines()] == [
+        "INFO RayServer/run waiting for the head",
+        "WARNING RayServer/run it does not answer",
     ]
 
 
