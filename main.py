@@ -15,6 +15,7 @@ from typing import BinaryIO, NoReturn
 
 from core import ArtifactStore, connect
 from core.checkpoint.restore import Restored, restore_catalog
+from core.doctor.finding import DoctorReport
 from core.errors import UsageError
 from tui import headless
 
@@ -48,6 +49,11 @@ class Options:
                 " DAME_ADDRESS."
             )
         return restore_catalog(self.data_dir, storage, older)
+
+    def examine(self) -> DoctorReport:
+        from core.doctor.examination import examine  # imports ray, which other verbs need not wait for
+
+        return examine(self.address, self.data_dir)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,7 +128,7 @@ def _run_verb(options: Options, words: Sequence[str]) -> int:
             stdout.write(f"{USAGE}\nVerbs:\n".encode())
         stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
         streams = headless.Streams(FileIO(0, closefd=False), stdout, stderr)
-        return headless.run(words, options.connect, streams, options.restore_catalog)
+        return headless.run(words, options.connect, streams, options.restore_catalog, options.examine)
 
 
 @contextmanager

@@ -54,6 +54,24 @@ def lock_directory(path: Path) -> DirectoryLock:
     return DirectoryLock(path, descriptor)
 
 
+def is_in_use(path: Path) -> bool:
+    """Whether a process holds the directory now. Raises OSError if that can't be told.
+
+    Whoever opens the directory in this very moment may be refused, and tries again.
+    """
+    try:
+        descriptor = os.open(path / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
 def make_directory(path: Path) -> None:
     """Create a directory with its parents, durably. Raises DirectoryFailure; one that exists is left as it is."""
     try:

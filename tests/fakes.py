@@ -23,6 +23,7 @@ from typing import BinaryIO, Literal
 from blake3 import blake3
 
 from core.config import GIB, Config
+from core.doctor.finding import DoctorReport, ok, report, warning
 from core.errors import (
     ArtifactExists,
     ArtifactNotFound,
@@ -758,6 +759,17 @@ class FakeStore(ArtifactStore):
                         artifacts_total=1,
                     )
         return builtins.list(found.values())
+
+    def examine(self) -> DoctorReport:
+        """What the doctor says of this cluster; no method of a store, since the doctor also comes without one."""
+        with self._call("examine"):
+            down = [node.name for node in self._nodes if not node.serves]
+            return report(
+                [
+                    ok("cluster", "The fake cluster answers."),
+                    *(warning("nodes", f"{name} does not serve.", f"`recover {name}`.") for name in down),
+                ]
+            )
 
     def reconnect(self) -> None:
         with self._call("reconnect"):

@@ -19,6 +19,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input
 
+from core.doctor.finding import DoctorReport
 from core.model import Severity
 from core.store import ArtifactStore
 from core.verbs import VERBS, Verb, complete
@@ -68,6 +69,7 @@ class DashboardApp(App[int]):
         self,
         connect: Connect,
         *,
+        examine: Callable[[], DoctorReport],
         place: str = "",
         history: CommandHistory | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -76,6 +78,8 @@ class DashboardApp(App[int]):
         guard_s: float = GUARD_S,
     ) -> None:
         super().__init__()
+        self.examine = examine
+        """The doctor's visit; for use in worker threads only."""
         self.link = ClusterLink(connect, self.post_message, clock, poll_interval_s)
         self._controls = ControlFilter()
         self._wall_clock = wall_clock
@@ -396,7 +400,12 @@ def run_dashboard(address: str | None, data_dir: Path | None, nodes: int | None)
             stores.append(store)
             return store
 
-    app = DashboardApp(connect, place=address or "", history=CommandHistory(default_path()))
+    def examine_cluster() -> DoctorReport:
+        from core.doctor.examination import examine
+
+        return examine(address, data_dir)
+
+    app = DashboardApp(connect, examine=examine_cluster, place=address or "", history=CommandHistory(default_path()))
     with own_terminal(log_path):
         code = app.run()
         if connecting.acquire(timeout=CONNECTING_WAIT_S):  # a cluster that is still starting must be closed, too

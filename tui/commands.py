@@ -9,13 +9,14 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from core.doctor.finding import DoctorReport, summary
 from core.errors import Cancelled, UsageError
 from core.model import Version
 from core.verbs import VERBS, Context, Invocation, Result, parse_line
 from tui.errors import Failure, Outcome
 from tui.lasting import Lasting
 from tui.lines import Line
-from tui.panels import fsck, trash
+from tui.panels import doctor, fsck, trash
 from tui.screens.artifact import ArtifactScreen
 from tui.screens.confirm import Confirm, Question
 from tui.screens.content import ContentDialog, ContentForm
@@ -77,6 +78,8 @@ class Commands:
             self._shown[name](given)
         elif not self._app.connected:
             self._app.complain("The cluster is not connected yet; wait until it is, then repeat the command.")
+        elif name == "doctor":
+            self._examine()
         elif name == "purge":
             self._ask_purge(invocation)
         elif name == "get" and given.output is None:
@@ -121,6 +124,18 @@ class Commands:
         self._app.tell(outcome.text, "warning" if outcome.failed else "info")
         report, verdict = outcome.value, outcome.text
         self._show_report("fsck", lambda width: fsck.lines(report, verdict, width))
+
+    def _examine(self) -> None:
+        """The doctor takes some seconds: it knocks, asks and waits for answers."""
+        self._app.front.say("accent", "The doctor is looking around.")
+        self._app.in_background(self._app.examine, self._examined)
+
+    def _examined(self, outcome: Outcome[DoctorReport]) -> None:
+        if isinstance(outcome, Failure):
+            self._app.failed(f"doctor: {outcome.error}", str(outcome.error))
+            return
+        self._app.did(summary(outcome))
+        self._show_report("doctor", lambda width: doctor.lines(outcome, width))
 
     def _show_report(self, title: str, lines: Callable[[int], Sequence[Line]]) -> None:
         """At once, or when the dialog that is open or the line that is being written is done with."""

@@ -35,6 +35,7 @@ from rich.progress import Progress as ProgressBar
 
 from core.checkpoint.restore import Restored, restore_catalog
 from core.config import Config
+from core.doctor.finding import DoctorReport, summary
 from core.errors import Cancelled, DameError, OutputFailure, UsageError
 from core.model import Progress, Steps
 from core.store import ArtifactStore
@@ -61,6 +62,7 @@ POLL_S = 0.1
 OnStage = Callable[[str], None]
 Connect = Callable[[OnStage], ArtifactStore]
 Restore = Callable[[Sequence[Path], bool], Restored]
+Examine = Callable[[], DoctorReport]
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,14 @@ def run(
     connect: Connect,
     streams: Streams,
     restore: Restore = lambda storage, older: restore_catalog(None, storage, older),
+    examine: Examine | None = None,
 ) -> int:
     """Do what the words say; the answer is the exit code.
 
     connect: opens the store; called only for verbs that need one, after the words are understood.
     restore: puts a checkpoint in the place of the cluster's lost catalog, from its own and these storage directories;
         the second argument is whether it may be an older one than directories that were not named may have.
+    examine: the doctor's visit to the cluster that is meant.
     """
     try:
         invocation = parse(words)
@@ -92,6 +96,9 @@ def run(
     try:
         if invocation.verb.name == "restore-catalog":
             return _restore_catalog(invocation, restore, streams)
+        if invocation.verb.name == "doctor":
+            assert examine is not None, "whoever knows which cluster is meant passes it"
+            return _doctor(invocation, examine, streams)
         return _ROUTES.get(invocation.verb.name, _run)(invocation, connect, streams)
     except Cancelled:
         return _interrupted(streams.stderr, _cancelled(invocation))
@@ -172,6 +179,12 @@ def _restore_catalog(invocation: Invocation, restore: Restore, streams: Streams)
     text = restored_text(restored, Config.from_environment())
     _answer(Result("text", restored, text), invocation.json, streams)
     return DONE
+
+
+def _doctor(invocation: Invocation, examine: Examine, streams: Streams) -> int:
+    found = examine()
+    _answer(Result("doctor", found, summary(found)), invocation.json, streams)
+    return FAILED if found.problems else DONE
 
 
 def _exit(_invocation: Invocation, _connect: Connect, _streams: Streams) -> int:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from core.doctor.finding import DoctorReport, summary
 from core.model import (
     Artifact,
     ArtifactInfo,
@@ -22,6 +23,7 @@ from core.model import (
 )
 from core.units import plural
 from core.verbs import Kind, Result
+from tui.panels.doctor import told
 from tui.panels.fsck import artifacts_told, disk_told, repairs_told, where_told
 from tui.text import age, beat, count, duration, rate, safe, safe_lines, scrubbing, share, size, wall_time
 from tui.words import checkpoint, drain_progress, garbage, healing_progress
@@ -42,6 +44,7 @@ _STYLES = {
     "read_only": "bold red",
     "warning": "yellow",
     "error": "bold red",
+    "problem": "bold red",
 }
 """Colour only repeats what the word says."""
 
@@ -266,6 +269,15 @@ def _fsck(report: FsckReport, _: int) -> RenderableType:
     return Group(*[piece for part in shown for piece in (part, Text())][:-1])
 
 
+def _doctor(report: DoctorReport, _: int) -> RenderableType:
+    rows = ((finding.level, finding.check, told(finding)) for finding in report.findings)
+    return Group(
+        _table(("IS", "WHAT", "SEEN, AND WHAT TO DO"), rows, folded="SEEN, AND WHAT TO DO"),
+        Text(),
+        Text(summary(report)),
+    )
+
+
 _TABLES: Mapping[Kind, Callable[[Any, int], RenderableType]] = {
     "artifacts": _artifacts,
     "versions": _versions,
@@ -276,6 +288,7 @@ _TABLES: Mapping[Kind, Callable[[Any, int], RenderableType]] = {
     "node": _node,
     "events": _events,
     "fsck": _fsck,
+    "doctor": _doctor,
 }
 
 

@@ -31,6 +31,8 @@ from core.cluster.metrics import PUBLISH_MS, NameNodeMetrics, StorageNodeMetrics
 from core.cluster.payload import Payload
 from core.cluster.supervisor import Supervisor
 from core.config import Config
+from core.doctor.facts import ProcessFacts
+from core.doctor.gather import process_facts
 from core.errors import DameError, DirectoryInUse, NodeNotServing, StorageNodeError
 from core.host import host_name
 from core.model import Command, CopyChunk, GiveUp, NodeRef, WalkReport
@@ -145,6 +147,10 @@ class NameNodeActor:
     def pid(self) -> int:
         return os.getpid()
 
+    def examine(self) -> ProcessFacts:
+        """For the doctor."""
+        return process_facts(ray.__version__, self._directory, ray.get_runtime_context().get_node_id())
+
     def _tell_events(self) -> None:
         """Let the log of this process have what was recorded since the last call."""
         for event in self._service.fresh_events():
@@ -252,6 +258,12 @@ class StorageNodeActor:
     @group("control")
     def pid(self) -> int:
         return os.getpid()
+
+    @group("control")
+    def examine(self) -> ProcessFacts:
+        """For the doctor."""
+        directory = self._node.directory if self._node is not None else self._root
+        return process_facts(ray.__version__, directory, ray.get_runtime_context().get_node_id())
 
     def _meant(self, node_id: str) -> StorageNode:
         """The node, if it is the one that the caller means: after a restart another may have this address."""

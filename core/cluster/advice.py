@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import platform
 import re
+from typing import NamedTuple
 
 import ray
+
+from core.doctor.facts import Cause
 
 CLUSTER_VERSIONS = re.compile(r"cluster was started with:\s+Ray: (\S+)\s+Python: (\S+)")
 """Where Ray says what the cluster runs, when it refuses a process of other versions."""
 
 
-def advice(error: BaseException) -> str:
-    """How the sentence goes on after "... can't be reached: "."""
+class Advice(NamedTuple):
+    cause: Cause
+    sentence: str
+    """How it goes on after "... can't be reached: "."""
+
+
+def advice(error: BaseException) -> Advice:
+    """What stands in the way, and what to do about it."""
     text = " ".join((str(error).strip().splitlines() or [type(error).__name__])[-1].split())  # the end of a traceback
     lowered = str(error).lower()
     if "token" in lowered or "unauthenticated" in lowered:
-        return "its token is missing or wrong. Copy ~/.ray/auth_token from the head, or put it into RAY_AUTH_TOKEN."
+        return Advice(
+            "token",
+            "its token is missing or wrong. Copy ~/.ray/auth_token from the head, or name a copy of it by"
+            " RAY_AUTH_TOKEN_PATH.",
+        )
     if "version" in lowered and "mismatch" in lowered:
-        return _other_versions(str(error), text)
-    return (
-        f"{text[:300].rstrip('.')}. Check the address, that the cluster runs, and that ~/.ray/auth_token is its head's."
+        return Advice("versions", _other_versions(str(error), text))
+    return Advice(
+        "other",
+        f"{text[:300].rstrip('.')}. Check the address, that the cluster runs, and that ~/.ray/auth_token is its head's;"
+        " `doctor` looks at all three.",
     )
 
 

@@ -309,7 +309,9 @@ def enter_ray(**arguments: Any) -> None:
             if attempts_left and any(sentence in str(error).lower() for sentence in SLOW_START):
                 leave_ray()
                 continue
-            raise ClusterUnreachable(f"{_where(arguments['address'])} can't be reached: {advice(error)}") from error
+            cause, sentence = advice(error)
+            where = _where(arguments["address"])
+            raise ClusterUnreachable(f"{where} can't be reached: {sentence}", cause=cause) from error
 
 
 def _init_ray(**arguments: Any) -> None:

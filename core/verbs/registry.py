@@ -462,6 +462,14 @@ _ALL = (
         needs_store=False,
         examples=("help", "help upload"),
     ),
+    Verb(
+        "doctor",
+        "look for what is wrong, here and in the cluster if it can be reached, and say what to do; starts nothing",
+        (),
+        None,
+        needs_store=False,
+        examples=("doctor", "doctor --json"),
+    ),
     Verb("up", "keep a cluster running in the foreground, without the dashboard", (), None, needs_store=False),
     Verb(
         "restore-catalog",

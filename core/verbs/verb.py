@@ -75,13 +75,14 @@ Kind = Literal[
     "content",
     "written",
     "fsck",
+    "doctor",
     "text",
     "none",
 ]
 """What a Result holds, so that a caller knows how to show it: a list of Artifact, a list of Version, an ArtifactInfo, a
 ClusterStatus, a list of NodeInfo, a NodeDetail, the NodeInfo of a node that was changed, a list of Event, a list of
-TrashedArtifact, the Version that was stored, deleted or purged, bytes, a Written, an FsckReport, plain facts whose
-`text` is for people, nothing."""
+TrashedArtifact, the Version that was stored, deleted or purged, bytes, a Written, an FsckReport, a DoctorReport, plain
+facts whose `text` is for people, nothing."""
 
 
 @dataclass(frozen=True)

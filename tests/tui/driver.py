@@ -122,7 +122,14 @@ async def dashboard(
         answer: ArtifactStore = guarded
         return answer
 
-    app = DashboardApp(connect or connect_fake, history=history, guard_s=guard_s, poll_interval_s=POLL_S, clock=clock)
+    app = DashboardApp(
+        connect or connect_fake,
+        examine=store.examine,
+        history=history,
+        guard_s=guard_s,
+        poll_interval_s=POLL_S,
+        clock=clock,
+    )
     async with app.run_test(size=size, notifications=True, tooltips=True) as pilot:
         driver = Driver(app, pilot, store)
         if wait:

@@ -36,7 +36,7 @@ def connect(on_stage):
     return store
 
 with own_terminal(Path(sys.argv[1])):
-    app = DashboardApp(connect)
+    app = DashboardApp(connect, examine=FakeStore().examine)
     code = app.run()
 os.write(1, f"the size was {app.size.width}x{app.size.height}, and the terminal is back\\n".encode())
 sys.exit(code)

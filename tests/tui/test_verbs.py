@@ -300,6 +300,18 @@ async def test_scrub_and_help_by_line(store: FakeStore) -> None:
         assert "shell" in d.notice
 
 
+async def test_the_doctor_shows_its_report_over_the_screen(store: FakeStore) -> None:
+    store.kill("sn-02")
+    async with dashboard(store) as d:
+        await d.command("doctor")
+        await d.until_shown("1 warning, of 2 findings", "warning  nodes", "sn-02 does not serve.", "`recover sn-02`.")
+        assert d.screen == "ReportScreen"
+        await d.press("escape")
+        store.break_connection()
+        await d.command("doctor")
+        await d.until(lambda: "does not answer" in d.notice, refresh=False)
+
+
 async def test_fsck_shows_its_report_over_the_screen(store: FakeStore) -> None:
     store.upload("everywhere", b"four copies", replication=4)
     store.kill("sn-01")

@@ -565,8 +565,14 @@ def test_what_changes_something_is_marked() -> None:
     }
     assert {verb.name for verb in VERBS.values() if verb.mutates} == mutating
     assert {verb.name for verb in VERBS.values() if verb.transfers} == {"upload", "update", "get"}
-    assert {verb.name for verb in VERBS.values() if not verb.needs_store} == {"help", "up", "exit", "restore-catalog"}
-    assert {verb.name for verb in VERBS.values() if verb.run is None} == {"up", "exit", "restore-catalog"}
+    assert {verb.name for verb in VERBS.values() if not verb.needs_store} == {
+        "help",
+        "doctor",
+        "up",
+        "exit",
+        "restore-catalog",
+    }
+    assert {verb.name for verb in VERBS.values() if verb.run is None} == {"doctor", "up", "exit", "restore-catalog"}
 
 
 # --- Completion -------------------------------------------------------------------------------------------------

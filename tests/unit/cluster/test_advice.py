@@ -21,7 +21,8 @@ def refusal(level: str, **of_the_cluster: str) -> RuntimeError:
 
 
 def test_another_minor_version_of_python_over_ray_client() -> None:
-    told = advice(refusal("minor", python_version="3.99.4"))
+    cause, told = advice(refusal("minor", python_version="3.99.4"))
+    assert cause == "versions"
     assert told == (
         f"it runs Python 3.99.4 and Ray {ray.__version__}, and this machine Python {platform.python_version()} and Ray"
         f" {ray.__version__}. Install the same Ray here, and the same Python 3.99 (the very same for `auto` and"
@@ -31,18 +32,19 @@ def test_another_minor_version_of_python_over_ray_client() -> None:
 
 def test_another_patch_of_python_for_a_member_of_the_cluster() -> None:
     other = f"{platform.python_version().rpartition('.')[0]}.99"
-    assert f"it runs Python {other} and Ray" in advice(refusal("patch", python_version=other))
+    assert f"it runs Python {other} and Ray" in advice(refusal("patch", python_version=other)).sentence
 
 
 def test_another_ray() -> None:
-    told = advice(refusal("minor", ray_version="2.1.0"))
+    cause, told = advice(refusal("minor", ray_version="2.1.0"))
+    assert cause == "versions"
     assert "and Ray 2.1.0, and this machine" in told
     assert "\n" not in told and "Traceback" not in told
 
 
 def test_versions_that_ray_tells_in_other_words() -> None:
     text = "Ray version mismatch: cluster has Ray version 2.1.0 but local Ray version is 2.2.0"
-    assert advice(RuntimeError(text)).endswith(f"{ray.__version__}. {text}")
+    assert advice(RuntimeError(text)).sentence.endswith(f"{ray.__version__}. {text}")
 
 
 def test_a_token_that_is_missing_or_wrong() -> None:
@@ -53,4 +55,5 @@ def test_a_token_that_is_missing_or_wrong() -> None:
         ray_texts.TOKEN_INVALID_ERROR_MESSAGE,
         "rpc error: Unauthenticated",
     ):
-        assert advice(RuntimeError(text)).startswith("its token is missing or wrong.")
+        cause, told = advice(RuntimeError(text))
+        assert cause == "token" and told.startswith("its token is missing or wrong.")
