@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 SEEDS ?= 2000
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: run test check format bench simulate soak clean help
+.PHONY: run test check format bench simulate soak compose clean help
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +37,9 @@ simulate: $(INSTALLED) ## Run whole clusters in virtual time under random faults
 
 soak: $(INSTALLED) ## Clients at work under random faults, then a reckoning (ARGS="--minutes 60")
 	$(BIN)/python benchmarks/soak.py $(ARGS)
+
+compose: ## Start a cluster of containers, or run another command of Docker Compose on it (ARGS="run --rm tui")
+	$(COMPOSE) $(or $(ARGS),up --detach --build)
 
 clean: ## Remove the environment and caches; data is not touched
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info

@@ -12,9 +12,12 @@ from core.store import ArtifactStore
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests are shared out among processes, those that use real Ray stay together: on one cluster, one by one."""
+    """Where tests are shared out among processes, those that use real Ray stay together: on one cluster, one by one.
+
+    Those with containers of Ray do so, too.
+    """
     for item in items:
-        if item.get_closest_marker("ray"):
+        if item.get_closest_marker("ray") or item.get_closest_marker("compose"):
             item.add_marker(pytest.mark.xdist_group("ray"))
 
 
