@@ -61,9 +61,14 @@ def seconds(work: Callable[[], object]) -> float:
 
 def faster_is_more(what: str, limit_is: str, size_mib: float, pairs: list[tuple[float, float]]) -> Row:
     """A row of throughputs in MB/s (10^6 bytes) from pairs of seconds (DAME, limit)."""
-    runs = tuple(round(size_mib * MIB / 1e6 / dame, 1) for dame, _ in pairs)
-    limits = tuple(round(size_mib * MIB / 1e6 / limit, 1) for _, limit in pairs)
-    return _row(what, "MB/s", limit_is, runs, limits, lambda dame, limit: dame / limit)
+    return more_per_second(what, "MB/s", size_mib * MIB / 1e6, limit_is, pairs)
+
+
+def more_per_second(what: str, unit: str, amount: float, limit_is: str, pairs: list[tuple[float, float]]) -> Row:
+    """A row of rates: how much of an amount in each second, from pairs of seconds (DAME, limit)."""
+    runs = tuple(round(amount / dame, 1) for dame, _ in pairs)
+    limits = tuple(round(amount / limit, 1) for _, limit in pairs)
+    return _row(what, unit, limit_is, runs, limits, lambda dame, limit: dame / limit)
 
 
 def shorter_is_better(what: str, unit: str, scale: float, limit_is: str, pairs: list[tuple[float, float]]) -> Row:

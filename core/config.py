@@ -54,11 +54,12 @@ class Config:
     mass_failure_hold_ms: int = 2 * MINUTE_MS
     """How long healing waits then."""
 
-    copies_per_node_max: int = 128
-    """Replica copies ordered from one storage node and not confirmed yet. The node makes a few of them at a time."""
-    copy_bytes_per_node_max: int = 64 * MIB
-    """No more copies are ordered from a node that has this much to pull: seconds of work, so that an order that comes
-    to nothing is noticed soon."""
+    copies_per_node_max: int = 256
+    """Replica copies ordered from one storage node and not confirmed yet. The node makes a few of them at a time and
+    asks for more when half are done, so this many small chunks last until the answer comes."""
+    copy_bytes_per_node_max: int = 128 * MIB
+    """No more copies are ordered from a node that has this much to pull: a second of work, so that its disk does not
+    wait for orders, and an order that comes to nothing is noticed soon."""
     copies_in_flight_max: int = 4096
     """Replica copies under way in the whole cluster."""
     healing_bytes_per_s_max: int = 400 * MIB

@@ -200,6 +200,8 @@ class StorageNodeActor:
         self._slots = slots
         self._node: StorageNode | None = None
         self._refusal: DameError = NodeNotServing("the storage node is opening its directory")
+        self._host = host_name()
+        self._reads_past = remote.ReadsPast()
         self._pool = ThreadPoolExecutor(COPY_THREADS, thread_name_prefix="copy")
         self._wake = threading.Event()
         threading.Thread(target=self._live, name="heartbeat", daemon=True).start()
@@ -321,7 +323,7 @@ class StorageNodeActor:
         while True:
             for slot in range(self._slots):
                 try:
-                    return StorageNode.open(self._root / f"slot-{slot}", self._config, host=host_name(), new_id=_new_id)
+                    return StorageNode.open(self._root / f"slot-{slot}", self._config, host=self._host, new_id=_new_id)
                 except DameError as error:
                     self._refusal = NodeNotServing(str(error))
                     if error.message not in refusals:
@@ -348,11 +350,16 @@ class StorageNodeActor:
         with self._metrics.call(node.name, "copy") as call:
             if not pull(node, command, self._read_from):
                 call.outcome = "failed"  # the reasons, one for each source, are in the log
-        if not node.copying:
+        if node.asks_for_more():
             self._wake.set()
 
     def _read_from(self, source: NodeRef, chunk_id: str) -> Any:
-        return remote.ask_storage_node(source.endpoint, self._config.store_timeout_ms, "read", source.id, chunk_id)
+        """A replica of another node, past its process where that is on this machine; `store` checks what comes."""
+        data = remote.read_here(source, self._host, chunk_id) if self._config.short_circuit_reads else None
+        if data is None:
+            return remote.ask_storage_node(source.endpoint, self._config.store_timeout_ms, "read", source.id, chunk_id)
+        self._reads_past.add(source.endpoint, len(data))
+        return data
 
     @crash_when_it_ends
     def _look_after(self) -> None:

@@ -12,6 +12,7 @@ from core.namenode.membership import Member, Membership
 from core.namenode.nodestates import READ_ORDER
 from core.namenode.placement import Candidate, choose_targets
 from core.namenode.redundancy import Chunk, Redundancy
+from core.namenode.targets import Targets
 
 RETRY_MS = 5_000
 """Chunks that no node could take are tried again this often, and whenever a node becomes able to take some."""
@@ -144,16 +145,16 @@ class Healer:
             short.retry(RETRIED_MAX)
         if now_ms < self._next_pass_ms or not short.waiting:
             return
-        self._fill_budgets(now_ms)
+        targets = self._targets(now_ms)
         busy: list[str] = []
         for _ in range(TRIED_MAX):
             chunk_id = short.first()
-            if chunk_id is None or not self._free_nodes(self._is_urgent(chunk_id)):
+            if chunk_id is None or not self._free(targets, self._is_urgent(chunk_id)):
                 break
             chunk = self._redundancy.chunks[chunk_id]
-            if not self._help(chunk, now_ms):
+            if not self._help(chunk, targets, now_ms):
                 short.set_aside(chunk_id)
-                if self._could_help_later(chunk):
+                if self._eligible(chunk, targets.reported()):  # only the number of copies under way is in the way
                     busy.append(chunk_id)
                 if len(busy) == BUSY_MAX:
                     self._next_pass_ms = now_ms + PASS_MS
@@ -162,17 +163,18 @@ class Healer:
             self._next_pass_ms = now_ms + PASS_MS
         short.take_up(busy)
 
-    def _help(self, chunk: Chunk, now_ms: int) -> bool:
+    def _help(self, chunk: Chunk, targets: Targets, now_ms: int) -> bool:
         """Order one copy of a chunk, if some node can take it now."""
         holders = self._sources(chunk)
         pulling = [self._members[node_id] for node_id in chunk.copies]
         hosts = [member.host for member in [*holders, *pulling] if member.role == "counts"]
         urgent = self._is_urgent(chunk.id)
-        targets = choose_targets(self._eligible(chunk, self._free_nodes(urgent)), 1, chunk.size_bytes, hosts, self._rng)
-        if not targets:
-            return False
-        self._order(chunk, self._members[targets[0]], now_ms, urgent=urgent)
-        return True
+        free = self._eligible(chunk, self._free(targets, urgent))
+        for target_id in choose_targets(free, 1, chunk.size_bytes, hosts, self._rng):
+            self._order(chunk, self._members[target_id], now_ms, urgent=urgent)
+            targets.ordered(target_id)
+            return True
+        return False
 
     def order_move(self, chunk: Chunk, target_id: str, now_ms: int) -> None:
         """Order a copy of a chunk that is not short, to one of `nodes_for_moves`."""
@@ -180,8 +182,7 @@ class Healer:
 
     def nodes_for_moves(self, now_ms: int) -> list[Candidate]:
         """Nodes that may be told to pull one more chunk that is not short, with the room that clients may use."""
-        self._fill_budgets(now_ms)
-        free = {candidate.id for candidate in self._free_nodes(urgent=False)}
+        free = {candidate.id for candidate in self._free(self._targets(now_ms), urgent=False)}
         return [candidate for candidate in self._members.candidates(for_clients=True) if candidate.id in free]
 
     def avoids(self, chunk_id: str, node_id: str) -> bool:
@@ -215,21 +216,20 @@ class Healer:
         self._pulling_bytes[target.id] = self._pulling_bytes.get(target.id, 0) + chunk.size_bytes
         self._redundancy.copy_started(chunk.id, target.id)
 
-    def _free_nodes(self, urgent: bool) -> list[Candidate]:
-        """Nodes that may be told to pull one more chunk."""
-        if len(self._copies) >= self._config.copies_in_flight_max:
-            return []
-        return [
-            candidate
-            for candidate in self._reported_nodes()
-            if self._pulling.get(candidate.id, 0) < self._config.copies_per_node_max
-            and self._pulling_bytes.get(candidate.id, 0) < self._config.copy_bytes_per_node_max
-            and self._budgets[candidate.id].allows(urgent)
-        ]
+    def _targets(self, now_ms: int) -> Targets:
+        self._fill_budgets(now_ms)
+        return Targets(self._members, self._may_pull)
 
-    def _reported_nodes(self) -> list[Candidate]:
-        """Only nodes whose inventory is known: the others may hold the chunk already."""
-        return [candidate for candidate in self._members.candidates() if self._members[candidate.id].session.reported]
+    def _may_pull(self, node_id: str, urgent: bool) -> bool:
+        return (
+            self._pulling.get(node_id, 0) < self._config.copies_per_node_max
+            and self._pulling_bytes.get(node_id, 0) < self._config.copy_bytes_per_node_max
+            and self._budgets[node_id].allows(urgent)
+        )
+
+    def _free(self, targets: Targets, urgent: bool) -> list[Candidate]:
+        """Nodes that may be told to pull one more chunk."""
+        return targets.free(urgent) if len(self._copies) < self._config.copies_in_flight_max else []
 
     def _eligible(self, chunk: Chunk, candidates: list[Candidate]) -> list[Candidate]:
         return [
@@ -240,10 +240,6 @@ class Healer:
             and (chunk.id, candidate.id) not in self._avoided
             and candidate.free_bytes >= chunk.size_bytes
         ]
-
-    def _could_help_later(self, chunk: Chunk) -> bool:
-        """Whether only the number of copies under way keeps the nodes from taking it."""
-        return bool(self._eligible(chunk, self._reported_nodes()))
 
     def check(self) -> None:
         """Assert that the orders and the chunks agree."""

@@ -290,10 +290,14 @@ class Membership:
 
     # --- Room -------------------------------------------------------------------------------------------------
 
-    def candidates(self, for_clients: bool = False) -> list[Candidate]:
-        """The nodes that may take chunks, with the room they have left: all of it, or what clients may use of it."""
+    def candidates(self, for_clients: bool = False, disk: str = "") -> list[Candidate]:
+        """The nodes that may take chunks, with the room they have left: all of it, or what clients may use of it.
+
+        disk: only those on this one.
+        """
+        considered = [member for member in self if member.disk == disk] if disk else list(self)
         promised: dict[str, int] = {}
-        for member in self:
+        for member in considered:
             promised[member.disk] = promised.get(member.disk, 0) + member.promised_ahead_bytes
         return [
             Candidate(
@@ -302,7 +306,8 @@ class Membership:
                 member.usage.used_bytes + member.promised_ahead_bytes,
                 max(0, self.room_of(member, for_clients) - self._promised(member, promised[member.disk])),
             )
-            for member in self.up()
+            for member in considered
+            if member.state == "up"
         ]
 
     def _promised(self, member: Member, on_disk_bytes: int) -> int:

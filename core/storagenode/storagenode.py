@@ -90,6 +90,10 @@ class StorageNode:
         self._lock = threading.Lock()
         """Guards the fields below; never held while the disk works."""
         self._copying: set[str] = set()
+        self._copying_low = 0
+        """With so few copies left more are asked for: half of what there was to do when the NameNode spoke last. The
+        other half keeps the disk busy until the answer is here."""
+        self._asks_for_more = False
         self._failed = False
         self._ended = False
         self._read_bytes = 0
@@ -391,7 +395,11 @@ class StorageNode:
             with self._lock:
                 self._ended = True
             return [GiveUp()]
-        return [command for command in reply.commands if not self._done(command)]
+        left = [command for command in reply.commands if not self._done(command)]
+        with self._lock:
+            self._copying_low = len(self._copying) // 2
+            self._asks_for_more = False
+        return left
 
     def _done(self, command: Command) -> bool:
         """Carry out a command, if it is for this class."""
@@ -418,21 +426,21 @@ class StorageNode:
             self._copying.add(chunk_id)
             return True
 
-    @property
-    def copying(self) -> int:
-        """Copies ordered and neither made nor failed."""
+    def asks_for_more(self) -> bool:
+        """Whether the next heartbeat should come at once, to be told what else to copy. True once."""
         with self._lock:
-            return len(self._copying)
+            asks, self._asks_for_more = self._asks_for_more, False
+            return asks
 
     def copied(self, chunk_id: str) -> None:
         """A pull that `obey` asked for ended well; `store` has told of the chunk."""
         with self._lock:
             self._copying.remove(chunk_id)
+            self._asks_for_more |= len(self._copying) == self._copying_low
 
     def copy_failed(self, chunk_id: str) -> None:
         """A pull that `obey` asked for could not be done."""
-        with self._lock:
-            self._copying.remove(chunk_id)
+        self.copied(chunk_id)
         self._inventory.copy_failed(chunk_id)
 
     def _heard_of(self, epoch: int) -> None:

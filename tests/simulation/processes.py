@@ -227,6 +227,9 @@ class StorageProcess:
         self._tasks: list[Task] = []
         self._copies: list[CopyChunk] = []
         self._pulling = 0
+        self._resting = False
+        """Between two heartbeats."""
+        self._woken = False
         self._heart: Task | None = None
         self._world.network.processes[self.address] = self
         self._heart = self._spawn(self._live, "heartbeat")
@@ -290,8 +293,21 @@ class StorageProcess:
                 conversation.step(self._carry_out)
             except DameError as error:
                 self._world.trace.note(f"{self.address} no heartbeat: {type(error).__name__}: {error}")
-            assert self._heart is not None
-            self._heart.wait(max(1, interval_ms - (self._world.now_ms - started_ms)))
+            self._rest(max(1, interval_ms - (self._world.now_ms - started_ms)))
+
+    def _rest(self, duration_ms: int) -> None:
+        assert self._heart is not None
+        if not self._woken:
+            self._resting = True
+            self._heart.wait(duration_ms)
+            self._resting = False
+        self._woken = False
+
+    def _wake(self) -> None:
+        """The next heartbeat comes at once, but not before the one under way is over."""
+        self._woken = True
+        if self._resting and self._heart is not None:
+            self._heart.wake()
 
     def _open(self) -> StorageNode:
         world, machine = self._world, self.machine
@@ -326,9 +342,9 @@ class StorageProcess:
         while self._copies:
             command = self._copies.pop(0)
             pull(self.serving, command, self._read_from)
+            if self.serving.asks_for_more():
+                self._wake()
         self._pulling -= 1
-        if not self.serving.copying and self._heart is not None:
-            self._heart.wake()
 
     def _read_from(self, source: NodeRef, chunk_id: str) -> bytes:
         network = self._world.network

@@ -46,6 +46,12 @@ def copy_of(chunk_id: str) -> CopyChunk:
     return CopyChunk(ChunkKey(chunk_id, 1000), (SOURCE,))
 
 
+def asks_after(end: Callable[[str], None], chunk_id: str, node: StorageNode) -> bool:
+    """Whether a copy's end makes the node ask for more."""
+    end(chunk_id)
+    return node.asks_for_more()
+
+
 def failing(code: int) -> Callable[..., None]:
     def fail(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
@@ -439,6 +445,26 @@ def test_a_copy_is_begun_once_and_may_be_begun_again_after(node: StorageNode, ch
     node.copied(chunk_id)
     heartbeat = node.heartbeat()
     assert (heartbeat.received, heartbeat.failed_copies, heartbeat.copying) == ((ChunkKey(chunk_id, 1000),), (), 0)
+
+
+def test_more_is_asked_for_when_half_of_what_was_ordered_is_done(node: StorageNode, chunk: Chunk) -> None:
+    ids = [chunk(number)[0] for number in range(9)]
+    node.obey(reply(*map(copy_of, ids[:6])))
+    assert [asks_after(node.copied, chunk_id, node) for chunk_id in ids[:3]] == [False, False, True]
+    assert not node.asks_for_more(), "once"
+    node.obey(reply(*map(copy_of, ids[6:8])))
+    assert not asks_after(node.copied, ids[3], node)
+    assert not asks_after(node.copy_failed, ids[4], node)
+    assert [asks_after(node.copied, chunk_id, node) for chunk_id in ids[5:8]] == [True, False, False]
+
+
+def test_more_is_asked_for_when_the_last_copy_is_done(node: StorageNode, chunk: Chunk) -> None:
+    ids = [chunk(number)[0] for number in range(3)]
+    node.obey(reply(*map(copy_of, ids)))
+    assert not asks_after(node.copied, ids[0], node)
+    assert asks_after(node.copy_failed, ids[1], node)
+    node.obey(reply())
+    assert asks_after(node.copied, ids[2], node), "the answer had nothing to add"
 
 
 def test_what_was_pulled_is_told_apart_from_what_clients_wrote(node: StorageNode, chunk: Chunk) -> None:
