@@ -4,9 +4,9 @@
                                 [--rounds N] [--json]
 
 Each round is a cluster of its own. One of its nodes is failed, and what the others write is read from the times of the
-files themselves, past all of DAME. The plain copy reads, hashes, writes and fsyncs the same files by as many threads as
-the surviving nodes have for copies. At last a node's process is stopped, to see how long it takes from the silence to
-the first replica made again.
+files themselves, past all of DAME: the rate is that while all of them are at it, and the JSON says more. The plain copy
+reads, hashes, writes and fsyncs the same files by as many threads as the surviving nodes have for copies. At last a
+node's process is stopped, to see how long it takes from the silence to the first replica made again.
 """
 
 from __future__ import annotations
@@ -65,12 +65,19 @@ class Repair:
     size_bytes: int
     first_s: float
     """From the loss to the first of them."""
-    spent_s: float
-    """From the first to the last."""
+    last_s: float
+    """From the loss to the last."""
+    steady_files: int
+    """Made between the first of the node that began last and the last of the node that was done first."""
+    steady_s: float
+    """How long that is."""
     made_by: dict[str, int]
-    """How many each node has made: the last to be done sets the time."""
     idle_s: dict[str, float]
     """Of each node, the time in which it finished nothing for longer than five of its replicas take."""
+
+    @property
+    def seconds_per_file(self) -> float:
+        return self.steady_s / self.steady_files
 
     def report(self) -> dict[str, object]:
         return {**asdict(self), "files": len(self.files)}
@@ -115,11 +122,17 @@ class Cluster:
 def _repair(made: list[tuple[float, Path]]) -> Repair:
     slots = {path.parents[2].name for _, path in made}
     times_s = {slot: [at_s for at_s, path in made if path.parents[2].name == slot] for slot in sorted(slots)}
+    steady_from_s, steady_to_s = (
+        max(times[0] for times in times_s.values()),
+        min(times[-1] for times in times_s.values()),
+    )
     return Repair(
         tuple(path for _, path in made),
         sum(path.stat().st_size for _, path in made),
         made[0][0],
-        made[-1][0] - made[0][0],
+        made[-1][0],
+        sum(steady_from_s < at_s <= steady_to_s for at_s, _ in made),
+        steady_to_s - steady_from_s,
         dict(Counter(path.parents[2].name for _, path in made)),
         {slot: round(_idle_s(times), 3) for slot, times in times_s.items()},
     )
@@ -153,44 +166,35 @@ def plain_copy(files: tuple[Path, ...], directory: Path) -> None:
 def large(directory: Path, size_mib: int, chunk_size_bytes: int, rounds: int) -> tuple[Row, list[Repair]]:
     source = directory / "source"
     make_random(source, size_mib)
-    repairs, limits = _rounds(directory, source, chunk_size_bytes, rounds)
-    megabytes = [repair.size_bytes / 1e6 for repair in repairs]
+    repairs, pairs = _rounds(directory, source, chunk_size_bytes, rounds)
     what = f"repair {size_mib} MiB, chunks of {chunk_size_bytes / MIB:g} MiB"
-    pairs = _per_unit(repairs, limits, megabytes)
-    return faster_is_more(what, LIMIT_IS, 1e6 / MIB, pairs), repairs
+    return faster_is_more(what, LIMIT_IS, chunk_size_bytes / MIB, pairs), repairs
 
 
 def small(directory: Path, count: int, rounds: int) -> tuple[Row, list[Repair]]:
     content = os.urandom(count * SMALL_CHUNK_BYTES)
-    repairs, limits = _rounds(directory, content, SMALL_CHUNK_BYTES, rounds)
-    pairs = _per_unit(repairs, limits, [len(repair.files) for repair in repairs])
+    repairs, pairs = _rounds(directory, content, SMALL_CHUNK_BYTES, rounds)
     what = f"repair {count} chunks of {SMALL_CHUNK_BYTES // 1024} KiB"
     return more_per_second(what, "chunks/s", 1, LIMIT_IS, pairs), repairs
 
 
 def _rounds(
     directory: Path, content: Path | bytes, chunk_size_bytes: int, rounds: int
-) -> tuple[list[Repair], list[float]]:
-    """Repairs after a node was failed, and for each the seconds of a plain copy of the same files."""
-    repairs, limits = [], []
+) -> tuple[list[Repair], list[tuple[float, float]]]:
+    """Repairs after a node was failed, and of each the seconds for one file: DAME's, and a plain copy's of the same."""
+    repairs, pairs = [], []
     for turn in range(rounds):
         home = directory / f"cluster-{turn}"
         with connect(data_dir=home, nodes=NODES) as store:
             cluster = Cluster(store, home)
             cluster.fill(content, chunk_size_bytes)
             node = store.nodes()[turn % NODES]
-            repairs.append(cluster.lose(node, lambda store=store, node=node: store.fail(node.id)))
-            limits.append(seconds(lambda: plain_copy(repairs[-1].files, directory / "plain")))
+            repair = cluster.lose(node, lambda store=store, node=node: store.fail(node.id))
+            limit_s = seconds(lambda repair=repair: plain_copy(repair.files, directory / "plain"))
+            repairs.append(repair)
+            pairs.append((repair.seconds_per_file, limit_s / len(repair.files)))
         shutil.rmtree(home)
-    return repairs, limits
-
-
-def _per_unit(repairs: list[Repair], limits: list[float], amounts: list[float]) -> list[tuple[float, float]]:
-    """Seconds for one unit of what was repaired: DAME's and the plain copy's."""
-    return [
-        (repair.spent_s / amount, limit / amount)
-        for repair, limit, amount in zip(repairs, limits, amounts, strict=True)
-    ]
+    return repairs, pairs
 
 
 def silence(directory: Path) -> tuple[Row, list[Repair]]:

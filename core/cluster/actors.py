@@ -30,6 +30,7 @@ from core.cluster.logs import LastingFailure, ids, log_event, log_failure, start
 from core.cluster.metrics import PUBLISH_MS, NameNodeMetrics, StorageNodeMetrics
 from core.cluster.payload import Payload
 from core.cluster.supervisor import Supervisor
+from core.cluster.threads import Gate
 from core.config import Config
 from core.doctor.facts import ProcessFacts
 from core.doctor.gather import process_facts
@@ -44,8 +45,11 @@ from core.storagenode.storagenode import StorageNode
 DATA_THREADS = 4
 """Chunks one storage node stores or reads at the same time."""
 
-COPY_THREADS = 4
-"""Replica copies one storage node makes at the same time; leaves the disk to clients."""
+COPY_THREADS = 16
+"""Replica copies one storage node makes at the same time at most: small ones spend their time waiting for the disk to
+sync, which it does for many at once."""
+LARGE_COPIES = 4
+"""Of chunks of the default size and larger it makes fewer at a time; that leaves the disk and the memory to clients."""
 
 OPEN_RETRY_MS = 30_000
 """How long a new process waits for the one before it to let go of the directory."""
@@ -202,6 +206,7 @@ class StorageNodeActor:
         self._refusal: DameError = NodeNotServing("the storage node is opening its directory")
         self._host = host_name()
         self._reads_past = remote.ReadsPast()
+        self._gate = Gate(LARGE_COPIES * config.chunk_size_bytes, config.chunk_size_bytes)
         self._pool = ThreadPoolExecutor(COPY_THREADS, thread_name_prefix="copy")
         self._wake = threading.Event()
         threading.Thread(target=self._live, name="heartbeat", daemon=True).start()
@@ -347,7 +352,7 @@ class StorageNodeActor:
     @crash_when_it_ends
     def _copy(self, command: CopyChunk) -> None:
         node = self._serving()
-        with self._metrics.call(node.name, "copy") as call:
+        with self._gate.hold(command.chunk.size_bytes), self._metrics.call(node.name, "copy") as call:
             if not pull(node, command, self._read_from):
                 call.outcome = "failed"  # the reasons, one for each source, are in the log
         if node.asks_for_more():

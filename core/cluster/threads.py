@@ -1,11 +1,13 @@
-"""Two ways to call Ray that Ray itself does not offer: with a deadline, and from a thread that lasts."""
+"""Two ways to call Ray that Ray itself does not offer: with a deadline, and from a thread that lasts. And a limit to
+what several threads work on at once."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -19,6 +21,32 @@ def within(timeout_s: float, function: Callable[[], T]) -> T:
     answer: Future[T] = Future()
     threading.Thread(target=_answer, args=(function, answer), name="with a deadline", daemon=True).start()
     return answer.result(timeout_s)
+
+
+class Gate:
+    """Lets threads work on so many bytes at a time."""
+
+    def __init__(self, total_bytes: int, one_bytes: int) -> None:
+        """one_bytes: nothing counts for more than this, however large, so that it passes with others beside it."""
+        assert one_bytes <= total_bytes
+        self._left_bytes = total_bytes
+        self._one_bytes = one_bytes
+        self._entrance = threading.Lock()
+        """Held by the one who waits for room, so that nobody small slips past something large."""
+        self._released = threading.Condition()
+
+    @contextmanager
+    def hold(self, size_bytes: int) -> Iterator[None]:
+        weight_bytes = min(size_bytes, self._one_bytes)
+        with self._entrance, self._released:
+            self._released.wait_for(lambda: weight_bytes <= self._left_bytes)
+            self._left_bytes -= weight_bytes
+        try:
+            yield
+        finally:
+            with self._released:
+                self._left_bytes += weight_bytes
+                self._released.notify()
 
 
 class LastingThread:

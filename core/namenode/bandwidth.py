@@ -6,6 +6,9 @@ from core.config import Config
 
 BURST_MS = 2_000
 """What was not used is kept for so long: orders ride on heartbeats, one a second."""
+LOT_MS = 100
+"""What was used up is given out again when there is as much as comes in so long: a storage node that has done what it
+was ordered asks for more at once, and should not have to ask for every chunk."""
 
 
 class Bucket:
@@ -16,18 +19,17 @@ class Bucket:
         self._left = 0
         """In thousandths of a byte, so that nothing is lost by rounding."""
         self._filled_ms: int | None = None
+        self.has_some = False
 
     def fill(self, now_ms: int, bytes_per_s: int) -> None:
         elapsed_ms = BURST_MS if self._filled_ms is None else now_ms - self._filled_ms
         self._filled_ms = now_ms
         self._left = min(bytes_per_s * BURST_MS, self._left + bytes_per_s * elapsed_ms)
+        self.has_some = self._left > 0 and (self.has_some or self._left >= bytes_per_s * LOT_MS)
 
     def take(self, size_bytes: int) -> None:
         self._left -= size_bytes * 1000
-
-    @property
-    def has_some(self) -> bool:
-        return self._left > 0
+        self.has_some = self.has_some and self._left > 0
 
 
 class NodeBudget:
