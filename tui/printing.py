@@ -133,6 +133,7 @@ def _status(status: ClusterStatus, _: int) -> RenderableType:
             "corrupt": count(status.corrupt),
             "quarantine": f"{plural(status.quarantined, 'replica')}, {size(status.quarantined_bytes)}",
             "scrub": scrubbing(status, status.now_ms),
+            "uploads": f"{count(status.leases)} under way",
             "trash": f"{plural(status.trash, 'artifact')}, {size(status.trash_bytes)}",
             "garbage": garbage(status),
             "checkpoint": checkpoint(status).text,

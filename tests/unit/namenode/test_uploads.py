@@ -248,8 +248,10 @@ def test_allocating_renews_a_lease(make_driver: MakeDriver) -> None:
 
 def test_an_abandoned_upload_leaves_the_name_free(driver: Driver) -> None:
     lease = driver.begin("a", TEXT)
+    assert driver.namenode.status(driver.now_ms).leases == 1
     driver.namenode.abandon(driver.now_ms, lease)
     driver.namenode.abandon(driver.now_ms, lease)
+    assert driver.namenode.status(driver.now_ms).leases == 0
     driver.put("a", TEXT)
 
 
