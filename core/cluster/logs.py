@@ -1,6 +1,6 @@
 """One format for the lines that DAME's processes in the cluster write to their logs.
 
-    2026-11-24T18:01:02.123Z WARNING namenode/12 sn-3 is down: silent for 10 s seq=51539607559 node=6f1c...
+    2026-11-24T18:01:02.123Z WARNING namenode/12 sn-03 is down: no heartbeat for 10 s seq=51539607559 node=6f1c...
 
 When (UTC), how bad, which part, what happened as a sentence, and the ids of what it is about as key=value. A part is
 `namenode/EPOCH`, a storage node by its name, what runs beside them (`supervisor`, `checkpoints`), or what keeps Ray's
