@@ -20,8 +20,8 @@ from core.host import host_name
 from RayServer import claim, condition, processes
 from RayServer.keeper import Keeper
 from RayServer.raystart import HEAD, MEMBER, STORAGE, Part, ray_environment
+from RayServer.secrets import AUTHORITY, make_token
 from RayServer.settings import Settings
-from RayServer.token import make_token
 
 STEP_S = 0.2
 JOIN_PATIENCE_S = 120.0
@@ -34,6 +34,11 @@ log = logging.getLogger("RayServer")
 
 def head(settings: Settings) -> int:
     """Be the head until told to end."""
+    if settings.tls:
+        from RayServer import tls  # takes a while to import, and few need it
+
+        if tls.make_authority(settings.secrets):
+            log.info("made the cluster's authority of certificates: %s", settings.secrets / AUTHORITY)
     environment = ray_environment(settings)
     if not environment.get("RAY_AUTH_TOKEN") and make_token(settings.token_path):
         log.info("made the cluster's token: %s", settings.token_path)

@@ -11,19 +11,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from RayServer import condition, processes
 from RayServer.raystart import HEAD, Part, ray_start
+from RayServer.secrets import has_authority, has_token
 from RayServer.settings import Settings
-from RayServer.token import has_token
 
 RAY_GRACE_S = 15.0
 """How long Ray's processes may take to end when told to."""
 ATTENDANT_GRACE_S = 3.0
 KNOCK_TIMEOUT_S = 2.0
+BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 15.0
 LONG_RUN_S = 60.0
 """Ray that has run for so long is started again at once when it ends."""
@@ -38,7 +38,7 @@ class Keeper:
         self,
         part: Part,
         settings: Settings,
-        environment: Mapping[str, str],
+        environment: dict[str, str],
         place: Path,
         directory: Path | None = None,
         output: int = 2,
@@ -55,7 +55,7 @@ class Keeper:
         self._attendant: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0
         self._not_before_s = 0.0
-        self._backoff_s = 1.0
+        self._backoff_s = BACKOFF_FIRST_S
         self._waiting_for = ""
         self._tell("Ray's processes are being started")
 
@@ -92,6 +92,10 @@ class Keeper:
             # Ray takes the address in it for a head that runs, if any of its processes on this machine knows it.
             (self._settings.ray_directory / "ray_current_cluster").unlink(missing_ok=True)
         log.info("starting Ray's processes: %s", self._part.role)
+        if self._settings.tls:
+            from RayServer import tls  # takes a while to import, and few need it
+
+            self.environment.update(tls.certify(self._settings))
         self._started_s = time.monotonic()
         self._ray = processes.start(ray_start(self._part, self._settings), self.environment, self._output)
 
@@ -100,6 +104,8 @@ class Keeper:
         waiting_for = ""
         if not self.environment.get("RAY_AUTH_TOKEN") and not has_token(self._settings.token_path):
             waiting_for = f"the token in {self._settings.token_path}"
+        elif self._settings.tls and not has_authority(self._settings.secrets):
+            waiting_for = f"the authority of certificates in {self._settings.secrets}"
         elif self._part is not HEAD:
             try:
                 socket.create_connection((self._settings.head_host, self._settings.gcs_port), KNOCK_TIMEOUT_S).close()
@@ -115,7 +121,7 @@ class Keeper:
     def _slow_down(self) -> None:
         """Ray that ends again and again is started less and less often."""
         long_run = time.monotonic() - self._started_s > LONG_RUN_S
-        self._backoff_s = 1.0 if long_run else min(2 * self._backoff_s, BACKOFF_MAX_S)
+        self._backoff_s = BACKOFF_FIRST_S if long_run else min(2 * self._backoff_s, BACKOFF_MAX_S)
         self._not_before_s = time.monotonic() + (0.0 if long_run else self._backoff_s)
 
     def _end_ray(self, spare: frozenset[int]) -> None:

@@ -51,6 +51,9 @@ class Settings:
     """Ray's sessions, with its sockets and logs. The path must be short, for sockets have short names."""
     token_path: Path
     tls: bool
+    """Whether Ray's processes know each other by certificates, and encrypt what they say."""
+    tls_names: tuple[str, ...]
+    """Names and addresses by which clients call this machine, beside those that it knows of itself."""
 
     @property
     def head(self) -> str:
@@ -82,6 +85,7 @@ def settings_of(environment: Mapping[str, str] = os.environ) -> Settings:
         ray_directory=Path(environment.get("RAY_TMPDIR") or "/tmp").absolute() / "ray",
         token_path=Path(environment.get("RAY_AUTH_TOKEN_PATH") or home / ".ray/auth_token").absolute(),
         tls=_switch(environment, "DAME_TLS"),
+        tls_names=tuple(filter(None, (environment.get("DAME_TLS_NAMES") or "").split(","))),
     )
 
 

@@ -83,13 +83,13 @@ def make_directory(path: Path) -> None:
         raise directory_failure(path, error) from error
 
 
-def write_durably(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Replace a small file: after a crash at any moment it holds the old content or the new. Raises OSError.
 
     Precondition: nobody else writes this file, which holding the directory's lock ensures between processes.
     """
     temporary = path.with_name(f".{path.name}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         rest = memoryview(content)
         while rest:

@@ -52,13 +52,15 @@ class Scan:
 
 
 def storage_directories(paths: Iterable[Path]) -> list[Path]:
-    """The directories of storage nodes among these paths: each is one, or holds some as `slot-N`.
+    """The directories of storage nodes among these paths: each is one, or holds some as `slot-N` or, the root of
+    several replicas, as `replica-N/slot-N`.
 
     Raises DirectoryFailure for a path with none.
     """
     found: dict[Path, None] = {}
     for path in paths:
-        slots = sorted(path.glob(f"slot-*/{identity.FILE_NAME}"))
+        patterns = (f"slot-*/{identity.FILE_NAME}", f"replica-*/slot-*/{identity.FILE_NAME}")
+        slots = sorted(slot for pattern in patterns for slot in path.glob(pattern))
         here = [path] if (path / identity.FILE_NAME).exists() else [slot.parent for slot in slots]
         if not here:
             raise DirectoryFailure(

@@ -63,7 +63,7 @@ def _no_version(name: str, version: int, kept: Kept) -> VersionNotFound:
 
 
 def node_meant(state: State, word: str) -> Member:
-    """The node with this name or id, or the only one whose name or id begins so."""
+    """The node with this name or id, the only one on this host, or the only one whose name or id begins so."""
     found = state.members.find(word)
     if len(found) == 1:
         return found[0]

@@ -270,9 +270,11 @@ class Membership:
                 member.heard_ms = max(member.heard_ms, now_ms - self._config.suspect_after_ms)
 
     def find(self, word: str) -> list[Member]:
-        """The nodes a person may mean: the one with this name or id, else all whose name or id begins so."""
+        """The nodes a person may mean: the one with this name or id, else all on the host of this name, else all whose
+        name or id begins so."""
         folded = word.casefold()
         exact = [member for member in self if folded in (member.name.casefold(), member.id.casefold())]
+        exact = exact or [member for member in self if folded == member.host.casefold()]
         if exact or not folded:
             return exact
         return [

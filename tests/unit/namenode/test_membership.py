@@ -213,3 +213,17 @@ def test_nodes_are_found_by_name_id_or_prefix_in_any_case() -> None:
     assert found("id-1") == ["sn-01"], "an exact id wins over the ids that begin so"
     assert found("sn-1") == ["sn-10", "sn-11", "sn-12"]
     assert found("") == found("nothing") == []
+
+
+def test_a_host_means_its_only_node() -> None:
+    members = members_of(12)
+    members["id-5"].host = members["id-6"].host = "shared"
+    members["id-7"].host = "sn-01"
+
+    def found(word: str) -> list[str]:
+        return [member.name for member in members.find(word)]
+
+    assert found("HOST-1") == ["sn-01"], "whole, unlike a name"
+    assert found("host") == []
+    assert found("shared") == ["sn-05", "sn-06"]
+    assert found("sn-01") == ["sn-01"], "a name comes before a host"

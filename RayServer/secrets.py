@@ -1,15 +1,17 @@
-"""The cluster's token, which every process must show: made on the head's first start, never logged, never on a command
-line."""
+"""The cluster's secrets, in one directory: the token, which every process must show, and with TLS the authority that
+signs certificates. Made on the head's first start, never logged, never on a command line."""
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
-from core.directory import directory_failure, make_directory, sync_directory
+from core.directory import directory_failure, make_directory, write_durably
 
 TOKEN_BYTES = 32
+SECRET_MODE = 0o600
+AUTHORITY = "ca.crt"
+AUTHORITY_KEY = "ca.key"
 
 
 def make_token(path: Path) -> bool:
@@ -21,15 +23,7 @@ def make_token(path: Path) -> bool:
         if path.exists() and path.stat().st_size:
             return False
         make_directory(path.parent)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, secrets.token_hex(TOKEN_BYTES).encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.rename(path)
-        sync_directory(path.parent)
+        write_durably(path, secrets.token_hex(TOKEN_BYTES).encode(), SECRET_MODE)
     except OSError as error:
         raise directory_failure(path.parent, error) from error
     return True
@@ -43,3 +37,8 @@ def has_token(path: Path) -> bool:
         return False
     except OSError as error:
         raise directory_failure(path, error) from error
+
+
+def has_authority(directory: Path) -> bool:
+    """Whether the head has made it; the key is written last."""
+    return (directory / AUTHORITY_KEY).exists()
