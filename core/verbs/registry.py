@@ -305,7 +305,9 @@ def _aligned(rows: Sequence[tuple[str, str]]) -> list[str]:
 
 _NAME = Argument("name", "name of the artifact", completes=Completes.ARTIFACT)
 _NEW_NAME = Argument("name", "name for the artifact: up to 1,024 characters, no control characters")
-_NODE = Argument("node", "name or id of a storage node, or the beginning of one; or a host with one node", completes=Completes.NODE)
+_NODE = Argument(
+    "node", "name or id of a storage node, or the beginning of one; or a host with one node", completes=Completes.NODE
+)
 _VERSION = Argument("version", "this version instead of the newest", ("--version",), type=_number_from_one, metavar="N")
 _CONTENT = (
     Argument("text", "the content itself; quote it if it has spaces", required=False, one_of="content"),
