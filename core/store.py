@@ -119,6 +119,14 @@ class ArtifactStore:
             )
             return Upload(self._gateway, self._config, source, progress, cancel).run(request)
 
+    def replicate(self, name: str, replication: int) -> Version:
+        """Want so many copies of all versions of the artifact, and of later ones; answers with its newest version.
+
+        Nothing is sent: missing copies are made and surplus ones removed by the cluster itself, later. Raises
+        ArtifactNotFound, InvalidRequest.
+        """
+        return self._gateway.namenode.set_replication(self._gateway.unique_id(), name, replication)
+
     def delete(self, name: str) -> Version:
         """Move the artifact with all its versions to the trash. Answers with its newest version.
 

@@ -483,6 +483,27 @@ class FakeStore(ArtifactStore):
             self._tell("info", f"Undeleted {name}.", artifact=name)
             return self._artifacts[name][-1].version
 
+    def replicate(self, name: str, replication: int) -> Version:
+        with self._call("replicate"):
+            versions = self._find(name)
+            self._check_replication(replication)
+            versions[:] = [
+                replace(stored, version=replace(stored.version, replication=replication)) for stored in versions
+            ]
+            self.heal()
+            self._trim()
+            return versions[-1].version
+
+    def _trim(self) -> None:
+        """Remove the replicas that no version wants."""
+        wanted = {chunk_id: 0 for stored in self._versions() for chunk_id in stored.chunk_ids}
+        for stored in self._versions():
+            for chunk_id in stored.chunk_ids:
+                wanted[chunk_id] = max(wanted[chunk_id], stored.version.replication)
+        for chunk_id, copies in wanted.items():
+            for node in self._holders(chunk_id)[copies:]:
+                del node.replicas[chunk_id]
+
     def purge(self, name: str) -> Version:
         with self._call("purge"):
             if not self._trash.get(name):

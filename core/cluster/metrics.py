@@ -197,7 +197,7 @@ _OUTCOMES: tuple[tuple[type[BaseException], str], ...] = (
     (LocalFailure, "local_failure"),
 )
 
-_VERBS = {"artifacts": "list"} | {
+_VERBS = {"artifacts": "list", "set_replication": "replicate"} | {
     verb: verb for verb in ("history", "info", "trash", "delete", "undelete", "purge", "forget", "resume", "scrub")
 }
 """Methods that are each called once for a verb."""

@@ -46,7 +46,7 @@ QUICK = frozenset({"status", "nodes", "node", "artifacts", "events", "abandon"})
 """Questions of a screen that asks again each second, where no answer soon is better than an old one late; and what need
 not be said at all."""
 QUICK_RETRY_MS = 5_000
-LONG = frozenset({"commit", "fsck"})
+LONG = frozenset({"commit", "fsck", "set_replication"})
 """What may take the NameNode many seconds, on a large version or a large catalog."""
 
 HANDLES_MAX = 1_000

@@ -34,7 +34,7 @@ def admit(state: State, request: BeginRequest) -> Lease:
     )
     check_lease(state, lease)
     _check_someone_is_up(state)
-    _check_enough_nodes(state, lease.replication)
+    check_enough_nodes(state, lease.replication)
     if request.size_bytes is not None:
         _check_chunks(state, request.size_bytes, lease.chunk_size_bytes)
         _check_room(state, request, request.size_bytes, lease.chunk_size_bytes, lease.replication)
@@ -59,16 +59,21 @@ def check_lease(state: State, lease: Lease) -> None:
             f" choose one from 1 to {config.chunk_size_bytes_max} bytes.",
             chunk_size_bytes=lease.chunk_size_bytes,
         )
-    if not 1 <= lease.replication <= config.replication_max:
-        raise InvalidRequest(
-            f"A replication of {lease.replication} is not possible; choose one from 1 to {config.replication_max}.",
-            replication=lease.replication,
-        )
+    check_replication(state, lease.replication)
     if not 0 <= lease.keep_versions <= config.keep_versions_max:
         raise InvalidRequest(
             f"To keep {lease.keep_versions} versions is not possible;"
             f" choose 1 to {config.keep_versions_max}, or 0 for all of them.",
             keep_versions=lease.keep_versions,
+        )
+
+
+def check_replication(state: State, replication: int) -> None:
+    """Raise InvalidRequest for a number of copies that no artifact can have."""
+    if not 1 <= replication <= state.config.replication_max:
+        raise InvalidRequest(
+            f"A replication of {replication} is not possible; choose one from 1 to {state.config.replication_max}.",
+            replication=replication,
         )
 
 
@@ -155,7 +160,7 @@ def _check_someone_is_up(state: State) -> None:
     )
 
 
-def _check_enough_nodes(state: State, replication: int) -> None:
+def check_enough_nodes(state: State, replication: int) -> None:
     """The configured replication is accepted in a smaller cluster: the missing copies are made when nodes join."""
     usable = len(state.members.usable())
     if replication > max(usable, state.config.replication):

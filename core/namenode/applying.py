@@ -11,6 +11,12 @@ from typing import Any
 
 from core.namenode import edits
 
+_WANTED = (
+    "(SELECT max(v.replication) FROM chunk_lists AS l JOIN versions AS v USING (artifact, version)"
+    " WHERE l.chunk = chunks.id)"
+)
+"""Replicas that the versions of a chunk want: as many as the most demanding one."""
+
 
 def change(connection: sqlite3.Connection, edit: edits.Edit) -> None:
     """Carry out one edit, in the transaction that is open."""
@@ -76,6 +82,15 @@ def _expire_trash(connection: sqlite3.Connection, edit: edits.ExpireTrash) -> No
     _remember(connection, edit, asdict(edit.result), edit.time_ms)
 
 
+def _set_replication(connection: sqlite3.Connection, edit: edits.SetReplication) -> None:
+    connection.execute("UPDATE versions SET replication = ? WHERE artifact = ?", (edit.replication, edit.artifact))
+    connection.execute(
+        f"UPDATE chunks SET wanted = {_WANTED} WHERE id IN (SELECT chunk FROM chunk_lists WHERE artifact = ?)",
+        (edit.artifact,),
+    )
+    _remember(connection, edit, asdict(edit.result), edit.time_ms)
+
+
 def _spare_trash(connection: sqlite3.Connection, edit: edits.SpareTrash) -> None:
     """Time 0 stays: it was purged by an operator, and is only to be cleared away."""
     connection.execute(
@@ -121,8 +136,7 @@ def _count_down(connection: sqlite3.Connection, lists: list[tuple[bytes, int]], 
     # Before the counting down: CHECK (refs > 0) holds at every statement.
     connection.executemany("DELETE FROM chunks WHERE id = ? AND refs = ?", lists)
     connection.executemany(
-        "UPDATE chunks SET refs = refs - ?, wanted = (SELECT max(v.replication) FROM chunk_lists AS l"
-        " JOIN versions AS v USING (artifact, version) WHERE l.chunk = chunks.id) WHERE id = ?",
+        f"UPDATE chunks SET refs = refs - ?, wanted = {_WANTED} WHERE id = ?",
         ((refs, chunk) for chunk, refs in lists),
     )
 
@@ -198,6 +212,7 @@ _CHANGES: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
     edits.DeleteArtifact: _delete,
     edits.UndeleteArtifact: _undelete,
     edits.ExpireTrash: _expire_trash,
+    edits.SetReplication: _set_replication,
     edits.PruneVersions: _prune,
     edits.PurgeArtifact: _purge,
     edits.NoteGarbage: _note_garbage,

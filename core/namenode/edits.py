@@ -64,6 +64,17 @@ class ExpireTrash:
 
 
 @dataclass(frozen=True)
+class SetReplication:
+    """All versions of an artifact want another number of replicas of their chunks; later ones take it over."""
+
+    operation: str
+    artifact: int
+    replication: int
+    time_ms: int
+    result: Version
+
+
+@dataclass(frozen=True)
 class PruneVersions:
     """The versions of an artifact before `oldest` are gone for good; their chunks are counted down.
 
@@ -171,7 +182,7 @@ class ForgetOperations:
     before_ms: int
 
 
-ClientEdit = PublishVersion | DeleteArtifact | UndeleteArtifact | ExpireTrash | SetWish | ForgetNode
+ClientEdit = PublishVersion | DeleteArtifact | UndeleteArtifact | ExpireTrash | SetReplication | SetWish | ForgetNode
 Edit = (
     ClientEdit
     | StartEpoch

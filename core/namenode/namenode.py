@@ -56,6 +56,7 @@ from core.namenode.readings import Readings
 from core.namenode.reads import Reads
 from core.namenode.rebalancing import Rebalancer
 from core.namenode.redundancy import Redundancy
+from core.namenode.replicating import set_replication
 from core.namenode.reports import Reports
 from core.namenode.scrubs import Scrubs
 from core.namenode.state import State
@@ -174,6 +175,10 @@ class NameNode:
     def abandon(self, now_ms: int, lease: Lease) -> None:
         self.tick(now_ms)
         self._uploads.release(lease.id)
+
+    def set_replication(self, now_ms: int, operation: str, name: str, replication: int) -> Version:
+        self.tick(now_ms)
+        return set_replication(self._state, operation, name, replication)
 
     # --- The trash ----------------------------------------------------------------------------------------------
 

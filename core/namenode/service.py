@@ -26,7 +26,7 @@ log = logging.getLogger("dame")
 METHODS = frozenset(
     (
         *("register", "heartbeat", "full_report", "wish"),
-        *("begin", "allocate", "commit", "abandon"),
+        *("begin", "allocate", "commit", "abandon", "set_replication"),
         *("delete", "undelete", "purge", "trash"),
         *("locate", "artifacts", "history", "info", "status", "nodes", "node", "node_ref", "events"),
         *("checkpoint_stored", "checkpoint_failed"),

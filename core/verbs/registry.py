@@ -118,6 +118,12 @@ def _described(version: Version) -> str:
     return f"{version.name}, version {version.version}, {human_bytes(version.size_bytes)}"
 
 
+def _replicate(context: Context, arguments: argparse.Namespace) -> Result:
+    version = context.store.replicate(arguments.name, arguments.replication)
+    copies = plural(version.replication, "copy", "copies")
+    return Result("version", version, f"{version.name} is to have {copies} of each chunk; `status` shows the copying.")
+
+
 def _delete(context: Context, arguments: argparse.Namespace) -> Result:
     version = context.store.delete(arguments.name)
     text = f"Deleted {version.name} with all its versions; `undelete` brings it back while it is in the trash."
@@ -387,6 +393,14 @@ _ALL = (
         transfers=True,
         json_needs="output",
         examples=("get greeting", "get greeting --version 1", "get model --output weights.pt"),
+    ),
+    Verb(
+        "replicate",
+        "change how many copies are kept of what is stored, in all versions of an artifact",
+        (_NAME, Argument("replication", "copies to keep of each chunk", type=_number_from_one, metavar="N")),
+        _replicate,
+        mutates=True,
+        examples=("replicate model 2",),
     ),
     Verb("delete", "move an artifact to the trash", (_NAME,), _delete, aliases=("rm",), mutates=True),
     Verb(

@@ -252,6 +252,31 @@ def test_purge_takes_the_one_deleted_last(store: ArtifactStore, name: str) -> No
     assert store.get(name) == b"older"
 
 
+# --- Replication -----------------------------------------------------------------------------------------------
+
+
+def test_the_replication_of_what_is_stored_can_be_changed(backend: Backend, name: str) -> None:
+    store = backend.store
+    store.upload(name, name.encode())
+    store.update(name, name.encode() * 2)
+
+    def copies() -> set[int]:
+        return {len(chunk.replicas) for chunk in store.info(name).chunks}
+
+    for number in (4, 2):
+        version = store.replicate(name, number)
+        assert (version.version, version.replication) == (2, number)
+        backend.eventually(lambda number=number: copies() == {number})  # type: ignore[misc]
+    assert {version.replication for version in store.history(name)} == {2}
+    assert store.get(name) == name.encode() * 2
+    assert store.update(name, b"").replication == 2
+    for impossible in (0, 99):
+        with pytest.raises(InvalidRequest):
+            store.replicate(name, impossible)
+    with pytest.raises(ArtifactNotFound):
+        store.replicate(f"{name}/none", 2)
+
+
 # --- Versions that are kept -------------------------------------------------------------------------------------
 
 

@@ -300,6 +300,13 @@ async def test_scrub_and_help_by_line(store: FakeStore) -> None:
         assert "shell" in d.notice
 
 
+async def test_the_replication_changes_by_line(store: FakeStore) -> None:
+    async with dashboard(store) as d:
+        await d.command("replicate greeting 2")
+        await d.until(lambda: "greeting is to have 2 copies of each chunk" in d.notice)
+        assert store.history("greeting")[0].replication == 2
+
+
 async def test_the_doctor_shows_its_report_over_the_screen(store: FakeStore) -> None:
     store.kill("sn-02")
     async with dashboard(store) as d:

@@ -547,10 +547,17 @@ def test_switches_stand_anywhere() -> None:
     assert given_to("--wait scrub") == given_to("scrub --wait") == {"wait": True, "no_wait": False}
 
 
+def test_the_number_of_copies_is_a_word_of_its_own() -> None:
+    assert given_to("replicate a 2") == {"name": "a", "replication": 2}
+    assert "N must be a whole number from 1 on" in refused("replicate a none").message
+    assert VERBS["replicate"].usage == "replicate NAME N"
+
+
 def test_what_changes_something_is_marked() -> None:
     mutating = {
         "upload",
         "update",
+        "replicate",
         "delete",
         "undelete",
         "purge",

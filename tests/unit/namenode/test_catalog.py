@@ -293,6 +293,10 @@ def random_edits(seed: int) -> Iterator[edits.Edit]:
             yield publish(operation, number, f"name-{number}", live[number], keys, rng.randint(1, 4), keep)
             if keep and rng.random() < 0.7:
                 yield edits.PruneVersions(number, max(1, live[number] - keep + 1), step)
+        elif dice < 0.78:
+            number = rng.choice(sorted(live))
+            result = Version(f"name-{number}", live[number], 0, 0, 4, 3, "digest", 0)
+            yield edits.SetReplication(operation, number, rng.randint(1, 4), step, result)
         elif dice < 0.85:
             number = rng.choice(sorted(live))
             result = Version(f"name-{number}", live.pop(number), 0, 0, 4, 3, "digest", 0)
