@@ -267,12 +267,14 @@ class Catalog:
         )
         return None if found is None else int(found)
 
-    def deleted_before(self, time_ms: int) -> int | None:
-        """The number of the artifact that is longest in the trash, if it went there before this time."""
-        found = self._value(
-            "SELECT artifact FROM artifacts WHERE deleted_ms < ? ORDER BY deleted_ms, artifact LIMIT 1", (time_ms,)
+    def deleted_before(self, time_ms: int) -> Iterator[tuple[int, Kept]]:
+        """Numbers of the artifacts that went to the trash before this time, the one that is there longest first."""
+        rows = self._connection.execute(
+            "SELECT artifact, oldest, newest, keep_versions FROM artifacts WHERE deleted_ms < ?"
+            " ORDER BY deleted_ms, artifact",
+            (time_ms,),
         )
-        return None if found is None else int(found)
+        return ((row[0], Kept(*row[1:])) for row in rows)
 
     def trash(self, now_ms: int, retention_ms: int) -> list[TrashedArtifact]:
         """What has been deleted and is not yet to be purged, the one deleted last first."""
@@ -303,15 +305,14 @@ class Catalog:
         query = "SELECT oldest, newest, keep_versions FROM artifacts WHERE artifact = ?"
         return Kept(*self._connection.execute(query, (artifact,)).fetchone())
 
-    def prunable(self, count_max: int) -> list[tuple[int, Kept]]:
+    def prunable(self) -> Iterator[tuple[int, Kept]]:
         """Numbers of artifacts with more versions than they are to keep."""
         # The condition in the very words of the index; without it all artifacts would be looked at, each time.
         rows = self._connection.execute(
             "SELECT artifact, oldest, newest, keep_versions FROM artifacts INDEXED BY prunable"
-            " WHERE keep_versions > 0 AND keep_versions <= newest - oldest LIMIT ?",
-            (count_max,),
+            " WHERE keep_versions > 0 AND keep_versions <= newest - oldest"
         )
-        return [(row[0], Kept(*row[1:])) for row in rows]
+        return ((row[0], Kept(*row[1:])) for row in rows)
 
     def newest(self, artifact: int) -> Version:
         return self._versions("a.artifact = ? AND v.version = a.newest", (artifact,))[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from core.errors import ReadOnly
 from core.model import ChunkKey
 from core.namenode import edits
@@ -12,8 +14,6 @@ GARBAGE_BATCH = 5_000
 """Chunks of garbage that one edit notes or forgets."""
 LEASES_IDLE_MS = 30_000
 """Without an open lease for this long, the catalog is told that none is left."""
-PRUNABLE_LOOKED_AT = 100
-"""Artifacts with too many versions that are looked at for one that nobody is reading."""
 HOUSEKEEPING_MS = 10_000
 """The catalog is looked through this often, and again at the next call while there is something to do."""
 
@@ -61,27 +61,35 @@ class Housekeeping:
     def _empty_trash(self) -> bool:
         """Remove one version of the artifact that is longest in the trash, if it has been there for long enough, and
         with its last version the artifact."""
-        catalog = self._state.catalog
-        artifact = catalog.deleted_before(self._state.now_ms - self._state.config.trash_retention_ms)
-        if artifact is None:
+        catalog, now_ms = self._state.catalog, self._state.now_ms
+        found = self._unread(catalog.deleted_before(now_ms - self._state.config.trash_retention_ms))
+        if found is None:
             return False
-        kept = catalog.kept(artifact)
+        artifact, kept = found
         if kept.count > 1:
             self._prune_oldest(artifact, kept)
             return True
         keys = catalog.chunks_of(artifact)
-        catalog.apply(edits.PurgeArtifact(artifact, self._state.now_ms))
+        catalog.apply(edits.PurgeArtifact(artifact, now_ms))
         counted_down(self._state, keys)
         return True
 
     def _prune(self) -> bool:
-        """Remove the oldest version of an artifact that has more than it is to keep, unless somebody is reading it."""
-        state = self._state
-        for artifact, kept in state.catalog.prunable(PRUNABLE_LOOKED_AT):
-            if not state.readings.under_way(artifact, kept.oldest, state.now_ms):
-                self._prune_oldest(artifact, kept)
-                return True
-        return False
+        """Remove the oldest version of an artifact that has more than it is to keep."""
+        found = self._unread(self._state.catalog.prunable())
+        if found is None:
+            return False
+        self._prune_oldest(*found)
+        return True
+
+    def _unread(self, artifacts: Iterator[tuple[int, Kept]]) -> tuple[int, Kept] | None:
+        """The first artifact of which nobody is reading the oldest version. Readings are few, so that no more than
+        these are passed over."""
+        readings, now_ms = self._state.readings, self._state.now_ms
+        for artifact, kept in artifacts:
+            if not readings.under_way(artifact, kept.oldest, now_ms):
+                return artifact, kept
+        return None
 
     def _prune_oldest(self, artifact: int, kept: Kept) -> None:
         catalog = self._state.catalog

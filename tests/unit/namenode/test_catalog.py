@@ -191,12 +191,12 @@ def test_old_versions_are_pruned_and_their_chunks_counted_down(catalog: Catalog)
     shared, first, second, third = chunks(b"shared", b"first", b"second", b"third")
     catalog.apply(publish("op-1", 1, "a", 1, (shared, first), replication=5))
     catalog.apply(publish("op-2", 1, "a", 2, (shared, second)))
-    assert catalog.prunable(9) == []
+    assert list(catalog.prunable()) == []
     catalog.apply(publish("op-3", 1, "a", 3, (shared, third), keep_versions=2))
-    assert catalog.prunable(9) == [(1, Kept(1, 3, 2))]
+    assert list(catalog.prunable()) == [(1, Kept(1, 3, 2))]
     catalog.apply(edits.PruneVersions(1, 2, 5000))
     catalog.check()
-    assert catalog.prunable(9) == []
+    assert list(catalog.prunable()) == []
     assert [version.version for version in catalog.history(1)] == [3, 2]
     assert wanted(catalog) == {shared.id: 3, second.id: 3, third.id: 3}
     assert catalog.version(1, 1) is None
@@ -227,8 +227,8 @@ def test_a_name_is_free_after_a_delete_and_comes_back_with_undelete(catalog: Cat
     catalog.apply(edits.UndeleteArtifact("op-5", 2, 4000, catalog.newest(2)))
     assert catalog.live("a") == 2
     assert catalog.deleted_last("a", 0) == 1
-    assert catalog.deleted_before(2001) == 1
-    assert catalog.deleted_before(2000) is None
+    assert [artifact for artifact, _ in catalog.deleted_before(2001)] == [1]
+    assert not list(catalog.deleted_before(2000))
 
 
 def test_totals_count_live_versions_only(catalog: Catalog) -> None:

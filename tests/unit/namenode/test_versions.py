@@ -132,6 +132,34 @@ def test_a_reading_that_was_given_up_holds_nothing_for_long(driver: Driver) -> N
     assert versions(driver) == [2]
 
 
+def test_trash_that_is_being_read_is_not_emptied(driver: Driver) -> None:
+    for name in ("a", "b"):
+        driver.put(name, b"one two!")
+    page = driver.namenode.locate(driver.now_ms, "a", None, 0, 1)
+    for name in ("a", "b"):
+        driver.namenode.delete(driver.now_ms, f"delete {name}", name)
+        driver.namenode.purge(driver.now_ms, f"purge {name}", name)
+    driver.run(60_000)
+    assert driver.catalog.totals().trash == 1, "that of the other one"
+    assert driver.namenode.locate(driver.now_ms, "a", 1, 1, 1, page.artifact).chunks
+    driver.run(12_000)
+    assert driver.catalog.totals().trash == 0, "that was its last chunk"
+
+
+def test_versions_that_are_being_read_hide_no_others(driver: Driver) -> None:
+    """Once only the first hundred were looked at."""
+    names = [f"a{number}" for number in range(120)]
+    for name in (*names, "last"):
+        driver.put(name, b"one two!", keep_versions=1)
+    for name in names:
+        driver.namenode.locate(driver.now_ms, name, None, 0, 1)
+    for name in (*names, "last"):
+        driver.put(name, b"new", "update")
+    driver.run(12_000)
+    assert versions(driver, "last") == [2]
+    assert versions(driver, "a7") == [2, 1]
+
+
 def test_readings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readings, "READINGS_MAX", 10)
     known = readings.Readings()
