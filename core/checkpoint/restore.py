@@ -265,7 +265,9 @@ def _adopt(
         of_checkpoints = {key.id for each in found.manifests for key in each.chunks}
         if older is not None:
             of_checkpoints.update(key.id for key in catalog.chunks_of(older))
-            catalog.apply(edits.PurgeArtifact(older, manifest.time_ms))
+            catalog.apply(edits.PurgeArtifact(older))
+        while (left := catalog.leftover()) is not None:
+            catalog.apply(edits.CountDown(left.artifact, left.version, 0, manifest.time_ms))
         # What was garbage then may be part of a version that is lost: it is to be kept as long as what is unknown.
         catalog.apply(edits.ForgetGarbage(tuple(entry.chunk.id for entry in catalog.garbage())))
         # It may have been undeleted after the checkpoint, and somebody must have the time to notice.

@@ -10,11 +10,9 @@ from dataclasses import asdict
 from typing import Any
 
 from core.namenode import edits
+from core.namenode.schema import INTEGER_MAX, REPLICATION
 
-_WANTED = (
-    "(SELECT max(v.replication) FROM chunk_lists AS l JOIN versions AS v USING (artifact, version)"
-    " WHERE l.chunk = chunks.id)"
-)
+_WANTED = f"(SELECT max({REPLICATION}) FROM chunk_lists AS l WHERE l.chunk = chunks.id)"
 """Replicas that the versions of a chunk want: as many as the most demanding one."""
 
 
@@ -99,45 +97,47 @@ def _spare_trash(connection: sqlite3.Connection, edit: edits.SpareTrash) -> None
     )
 
 
-def _prune(connection: sqlite3.Connection, edit: edits.PruneVersions) -> None:
-    lists = _lists_before(connection, edit.artifact, edit.oldest)
+def _prune(connection: sqlite3.Connection, edit: edits.PruneVersions | edits.NoteCheckpoint) -> None:
+    _leave_lists(connection, edit.artifact, edit.oldest)
     connection.execute("DELETE FROM versions WHERE artifact = ? AND version < ?", (edit.artifact, edit.oldest))
     connection.execute("UPDATE artifacts SET oldest = ? WHERE artifact = ?", (edit.oldest, edit.artifact))
-    _count_down(connection, lists, edit.time_ms)
 
 
 def _purge(connection: sqlite3.Connection, edit: edits.PurgeArtifact) -> None:
-    lists = connection.execute(
-        "SELECT chunk, count(*) FROM chunk_lists WHERE artifact = ? GROUP BY chunk", (edit.artifact,)
-    ).fetchall()
+    _leave_lists(connection, edit.artifact, INTEGER_MAX)
     connection.execute("DELETE FROM artifacts WHERE artifact = ?", (edit.artifact,))
-    _count_down(connection, lists, edit.time_ms)
 
 
-def _lists_before(connection: sqlite3.Connection, artifact: int, version: int) -> list[tuple[bytes, int]]:
-    """The chunks of an artifact's versions before one, and how often these name each."""
-    return connection.execute(
-        "SELECT chunk, count(*) FROM chunk_lists WHERE artifact = ? AND version < ? GROUP BY chunk",
+def _leave_lists(connection: sqlite3.Connection, artifact: int, version: int) -> None:
+    """The chunk lists of an artifact's versions before one are to be counted down."""
+    connection.execute(
+        "INSERT INTO leftovers SELECT artifact, version, replication FROM versions WHERE artifact = ? AND version < ?",
         (artifact, version),
+    )
+
+
+def _count_down(connection: sqlite3.Connection, edit: edits.CountDown) -> None:
+    """A catalog may hold what it should not, a counted chunk noted as garbage: its note is replaced, since a
+    contradiction here would end the process at every start."""
+    of_version = (edit.artifact, edit.version)
+    entries = connection.execute(
+        "SELECT chunk, count(*) FROM chunk_lists WHERE artifact = ? AND version = ? AND position >= ? GROUP BY chunk",
+        (*of_version, edit.first),
     ).fetchall()
-
-
-def _count_down(connection: sqlite3.Connection, lists: list[tuple[bytes, int]], time_ms: int) -> None:
-    """Take entries of chunk lists, which are gone already, off their chunks' counts; what is left with none is
-    garbage.
-
-    A catalog may hold what it should not, a counted chunk noted as garbage: its note is replaced, since a contradiction
-    here would end the process at every start.
-    """
+    connection.execute(
+        "DELETE FROM chunk_lists WHERE artifact = ? AND version = ? AND position >= ?", (*of_version, edit.first)
+    )
+    if edit.first == 0:
+        connection.execute("DELETE FROM leftovers WHERE artifact = ? AND version = ?", of_version)
     connection.executemany(
         "INSERT OR REPLACE INTO garbage SELECT id, size_bytes, ?, 'counted_down' FROM chunks WHERE id = ? AND refs = ?",
-        ((time_ms, chunk, refs) for chunk, refs in lists),
+        ((edit.time_ms, chunk, refs) for chunk, refs in entries),
     )
     # Before the counting down: CHECK (refs > 0) holds at every statement.
-    connection.executemany("DELETE FROM chunks WHERE id = ? AND refs = ?", lists)
+    connection.executemany("DELETE FROM chunks WHERE id = ? AND refs = ?", entries)
     connection.executemany(
         f"UPDATE chunks SET refs = refs - ?, wanted = {_WANTED} WHERE id = ?",
-        ((refs, chunk) for chunk, refs in lists),
+        ((refs, chunk) for chunk, refs in entries),
     )
 
 
@@ -199,7 +199,7 @@ def _note_checkpoint(connection: sqlite3.Connection, edit: edits.NoteCheckpoint)
             ("checkpoint_ms", str(edit.taken_ms)),
         ),
     )
-    _prune(connection, edits.PruneVersions(edit.artifact, edit.oldest, edit.time_ms))
+    _prune(connection, edit)
 
 
 def _forget_operations(connection: sqlite3.Connection, edit: edits.ForgetOperations) -> None:
@@ -215,6 +215,7 @@ _CHANGES: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
     edits.SetReplication: _set_replication,
     edits.PruneVersions: _prune,
     edits.PurgeArtifact: _purge,
+    edits.CountDown: _count_down,
     edits.NoteGarbage: _note_garbage,
     edits.ForgetGarbage: _forget_garbage,
     edits.PromiseLeases: _promise_leases,

@@ -20,15 +20,11 @@ from core.namenode import edits
 from core.namenode.ballast import Ballast
 from core.namenode.catalogcheck import artifact_faults, chunk_faults, garbage_faults
 from core.namenode.garbage import Garbage
-from core.namenode.schema import TABLE_NAMES, connect
+from core.namenode.schema import INTEGER_MAX, TABLE_NAMES, connect
 from core.namenode.writing import Writer
 
 IDS_PER_QUERY = 500
 """SQLite allows 999 parameters in old builds."""
-
-INTEGER_MAX = 2**63 - 1
-"""SQLite's largest integer."""
-
 
 _VISIBLE = f"a.name <> '{CHECKPOINT_NAME}'"
 
@@ -60,6 +56,15 @@ class Kept:
 
     def has(self, version: int) -> bool:
         return self.oldest <= version <= self.newest
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What is left of a version that is gone: the first entries of its chunk list, which still count."""
+
+    artifact: int
+    version: int
+    entries: int
 
 
 @dataclass(frozen=True)
@@ -223,15 +228,27 @@ class Catalog:
 
     def artifacts_with(self, chunk_id: str, count_max: int) -> tuple[tuple[str, ...], int]:
         """Names of artifacts that have the chunk in any version, in the trash or not; and how many artifacts do."""
-        having = "FROM artifacts WHERE artifact IN (SELECT artifact FROM chunk_lists WHERE chunk = ?)"
+        having = (
+            "FROM artifacts WHERE artifact IN"
+            " (SELECT artifact FROM chunk_lists JOIN versions USING (artifact, version) WHERE chunk = ?)"
+        )
         chunk = bytes.fromhex(chunk_id)
         names = self._connection.execute(f"SELECT name {having} ORDER BY name LIMIT ?", (chunk, count_max))
         return tuple(name for (name,) in names), int(self._value(f"SELECT count(*) {having}", (chunk,)))
 
     def wanted(self, chunk_id: str) -> int:
         """Replicas wanted of a chunk; 0 if nothing counts it."""
-        found = self._value("SELECT wanted FROM chunks WHERE id = ?", (bytes.fromhex(chunk_id),))
-        return 0 if found is None else int(found)
+        return self.wanted_of([chunk_id]).get(chunk_id, 0)
+
+    def wanted_of(self, chunk_ids: Iterable[str]) -> dict[str, int]:
+        """Replicas wanted of chunks, without those that nothing counts."""
+        wanted: dict[str, int] = {}
+        for ids in _batches(chunk_ids):
+            rows = self._connection.execute(
+                f"SELECT id, wanted FROM chunks WHERE id IN ({', '.join('?' * len(ids))})", ids
+            )
+            wanted.update((chunk.hex(), replicas) for chunk, replicas in rows)
+        return wanted
 
     def garbage(self) -> Iterator[Garbage]:
         """Chunks that are noted as garbage, oldest first."""
@@ -349,22 +366,27 @@ class Catalog:
         )
         return [ChunkKey(chunk.hex(), size_bytes) for chunk, size_bytes in rows]
 
-    def chunks_of(self, artifact: int, before: int = INTEGER_MAX) -> list[ChunkKey]:
-        """The chunks of the versions of an artifact, or of those before one, each once."""
+    def chunks_of(self, artifact: int) -> list[ChunkKey]:
+        """The chunks of the versions of an artifact, each once."""
         rows = self._connection.execute(
-            "SELECT id, size_bytes FROM chunks WHERE id IN"
-            " (SELECT chunk FROM chunk_lists WHERE artifact = ? AND version < ?)",
-            (artifact, before),
+            "SELECT id, size_bytes FROM chunks WHERE id IN (SELECT chunk FROM chunk_lists WHERE artifact = ?)",
+            (artifact,),
         )
         return [ChunkKey(chunk.hex(), size_bytes) for chunk, size_bytes in rows]
+
+    def leftover(self) -> Leftover | None:
+        """A version that is gone and whose chunk list is yet to be counted down; None if there is none."""
+        row = self._connection.execute(
+            "SELECT artifact, version, (SELECT coalesce(max(position) + 1, 0) FROM chunk_lists AS l"
+            " WHERE (l.artifact, l.version) = (o.artifact, o.version)) FROM leftovers AS o LIMIT 1"
+        ).fetchone()
+        return None if row is None else Leftover(*row)
 
     def users_of(self, chunk_ids: Iterable[str]) -> dict[tuple[str, int], int]:
         """Live artifacts that users see and whose newest version holds any of these chunks: by name and version, how
         many of them."""
-        ids = [bytes.fromhex(chunk_id) for chunk_id in chunk_ids]
         users: dict[tuple[str, int], int] = {}
-        for start in range(0, len(ids), IDS_PER_QUERY):
-            batch = ids[start : start + IDS_PER_QUERY]
+        for batch in _batches(chunk_ids):
             rows = self._connection.execute(
                 "SELECT a.name, a.newest, count(DISTINCT l.chunk) FROM chunk_lists AS l CROSS JOIN artifacts AS a"
                 " ON a.artifact = l.artifact AND a.newest = l.version"
@@ -391,6 +413,12 @@ class Catalog:
     def select(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Rows, for those who check the catalog from outside."""
         return self._connection.execute(query, parameters).fetchall()
+
+
+def _batches(chunk_ids: Iterable[str]) -> Iterator[list[bytes]]:
+    """As the catalog has them, as many as one query takes."""
+    ids = [bytes.fromhex(chunk_id) for chunk_id in chunk_ids]
+    return (ids[start : start + IDS_PER_QUERY] for start in range(0, len(ids), IDS_PER_QUERY))
 
 
 def _storable(name: str) -> str:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from core.namenode.schema import REPLICATION
 from core.namenode.words import quoted
 
 FAULTS_MAX = 20
@@ -26,8 +27,8 @@ def chunk_faults(select: Select, after: bytes = FIRST_ID, last: bytes = LAST_ID)
     counted = {
         chunk: counts
         for chunk, *counts in select(
-            "SELECT l.chunk, count(*), max(v.replication) FROM chunk_lists AS l JOIN versions AS v"
-            " USING (artifact, version) WHERE l.chunk > ? AND l.chunk <= ? GROUP BY l.chunk",
+            f"SELECT l.chunk, count(*), max({REPLICATION}) FROM chunk_lists AS l"
+            " WHERE l.chunk > ? AND l.chunk <= ? GROUP BY l.chunk",
             (after, last),
         )
     }

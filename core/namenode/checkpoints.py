@@ -9,7 +9,6 @@ from core.checkpoint.manifest import Manifest
 from core.model import CHECKPOINT_NAME
 from core.namenode import edits
 from core.namenode.catalog import Checkpoint
-from core.namenode.housekeeping import counted_down
 from core.namenode.state import State
 from core.namenode.words import counted
 
@@ -35,13 +34,7 @@ class Checkpoints:
         if before and (before.version == version or before.edits > manifest.edits):
             return
         oldest = self._oldest_to_keep(version, before)
-        dropped = state.catalog.chunks_of(artifact, oldest)
-        state.catalog.apply(
-            edits.NoteCheckpoint(
-                artifact, version, oldest, manifest.edits, taken_ms=manifest.time_ms, time_ms=state.now_ms
-            )
-        )
-        counted_down(state, dropped)
+        state.catalog.apply(edits.NoteCheckpoint(artifact, version, oldest, manifest.edits, manifest.time_ms))
         if before is None or self._failure_told:
             text = f"the catalog is checkpointed to {counted(nodes, 'storage node')}"
             state.events.record(state.now_ms, "info", f"{text} again" if self._failure_told else text)

@@ -76,21 +76,30 @@ class SetReplication:
 
 @dataclass(frozen=True)
 class PruneVersions:
-    """The versions of an artifact before `oldest` are gone for good; their chunks are counted down.
+    """The versions of an artifact before `oldest` are gone for good; what is left of them are their chunk lists, to be
+    counted down."""
+
+    artifact: int
+    oldest: int
+
+
+@dataclass(frozen=True)
+class PurgeArtifact:
+    """An artifact leaves the trash for good; its chunk lists are left, as when versions are pruned."""
+
+    artifact: int
+
+
+@dataclass(frozen=True)
+class CountDown:
+    """The chunk list of a version that is gone loses all from position `first` on; with 0 nothing is left of it.
 
     Chunks that nothing counts any more are garbage since `time_ms`.
     """
 
     artifact: int
-    oldest: int
-    time_ms: int
-
-
-@dataclass(frozen=True)
-class PurgeArtifact:
-    """An artifact leaves the trash for good; its chunks are counted down, as when versions are pruned."""
-
-    artifact: int
+    version: int
+    first: int
     time_ms: int
 
 
@@ -165,7 +174,6 @@ class NoteCheckpoint:
     edits: int
     """How many are in it."""
     taken_ms: int
-    time_ms: int
 
 
 @dataclass(frozen=True)
@@ -188,6 +196,7 @@ Edit = (
     | StartEpoch
     | PruneVersions
     | PurgeArtifact
+    | CountDown
     | NoteGarbage
     | ForgetGarbage
     | PromiseLeases

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.errors import ReadOnly
-from core.model import ChunkKey
 from core.namenode import edits
 from core.namenode.catalog import Kept
 from core.namenode.state import State
 
 GARBAGE_BATCH = 5_000
 """Chunks of garbage that one edit notes or forgets."""
+COUNTED_DOWN_MAX = 2_000
+"""Entries of a chunk list that are counted down in one call: some 20 ms, in which nothing else is answered."""
 LEASES_IDLE_MS = 30_000
 """Without an open lease for this long, the catalog is told that none is left."""
 HOUSEKEEPING_MS = 10_000
@@ -30,18 +31,19 @@ class Housekeeping:
 
     def step(self) -> None:
         """Do a bounded part of what there is to do, if it is time."""
-        state = self._state
-        if state.now_ms < self._next_ms or state.catalog.writer.stopped:
+        state, catalog = self._state, self._state.catalog
+        if state.now_ms < self._next_ms or catalog.writer.stopped:
             return
         self._next_ms = state.now_ms + HOUSEKEEPING_MS
         try:
-            more = self._empty_trash() or self._prune()
+            gone = catalog.leftover() is None and (self._empty_trash() or self._prune())
+            more = self._count_down() or gone
             self._forget_operations()
-            state.catalog.writer.look_for_room()
-            if not state.catalog.writer.read_only:
+            catalog.writer.look_for_room()
+            if not catalog.writer.read_only:
                 more = self._write_garbage() or more
                 self._end_promise()
-            self._tell(state.catalog.writer.read_only)
+            self._tell(catalog.writer.read_only)
         except ReadOnly as error:
             # Not the fault of the call that came along just now, which may well be a read: tell of it, try later.
             self._tell(str(error))
@@ -67,19 +69,19 @@ class Housekeeping:
             return False
         artifact, kept = found
         if kept.count > 1:
-            self._prune_oldest(artifact, kept)
-            return True
-        keys = catalog.chunks_of(artifact)
-        catalog.apply(edits.PurgeArtifact(artifact, now_ms))
-        counted_down(self._state, keys)
+            catalog.apply(edits.PruneVersions(artifact, kept.oldest + 1))
+        else:
+            catalog.apply(edits.PurgeArtifact(artifact))
         return True
 
     def _prune(self) -> bool:
         """Remove the oldest version of an artifact that has more than it is to keep."""
-        found = self._unread(self._state.catalog.prunable())
+        catalog = self._state.catalog
+        found = self._unread(catalog.prunable())
         if found is None:
             return False
-        self._prune_oldest(*found)
+        artifact, kept = found
+        catalog.apply(edits.PruneVersions(artifact, kept.oldest + 1))
         return True
 
     def _unread(self, artifacts: Iterator[tuple[int, Kept]]) -> tuple[int, Kept] | None:
@@ -91,11 +93,20 @@ class Housekeeping:
                 return artifact, kept
         return None
 
-    def _prune_oldest(self, artifact: int, kept: Kept) -> None:
-        catalog = self._state.catalog
-        keys = catalog.chunks_of(artifact, before=kept.oldest + 1)
-        catalog.apply(edits.PruneVersions(artifact, kept.oldest + 1, self._state.now_ms))
-        counted_down(self._state, keys)
+    def _count_down(self) -> bool:
+        """Let a part of the chunk list of a version that is gone count no more, and the soft state follow."""
+        state = self._state
+        left = state.catalog.leftover()
+        if left is None:
+            return False
+        first = max(0, left.entries - COUNTED_DOWN_MAX)
+        keys = {key.id: key for key in state.catalog.chunk_list(left.artifact, left.version, first)}
+        state.catalog.apply(edits.CountDown(left.artifact, left.version, first, state.now_ms))
+        wanted = state.catalog.wanted_of(keys)
+        for key in keys.values():
+            state.redundancy.need(key, wanted.get(key.id, 0))
+        state.redundancy.garbage.counted_down(chunk_id for chunk_id in keys if chunk_id not in wanted)
+        return True
 
     def _write_garbage(self) -> bool:
         """Let the catalog know what has become garbage, and what is none any more."""
@@ -123,11 +134,3 @@ class Housekeeping:
         before_ms = catalog.operations_to_forget(oldest_ms, config.operations_max)
         if before_ms is not None:
             catalog.apply(edits.ForgetOperations(before_ms))
-
-
-def counted_down(state: State, keys: list[ChunkKey]) -> None:
-    """An edit took versions with these chunks away: let the soft state follow."""
-    wanted = {key: state.catalog.wanted(key.id) for key in keys}
-    for key, replicas in wanted.items():
-        state.redundancy.need(key, replicas)
-    state.redundancy.garbage.counted_down(key.id for key, replicas in wanted.items() if not replicas)

@@ -255,6 +255,7 @@ class NameNode:
         """Storage nodes hold a checkpoint: this version of the hidden artifact, with its manifest. Raises ReadOnly."""
         self.tick(now_ms)
         self._checkpoints.stored(manifest, version, nodes)
+        self._upkeep.housekeeping.hurry()
 
     def checkpoint_failed(self, now_ms: int, reason: str) -> None:
         self.tick(now_ms)

@@ -50,8 +50,8 @@ CREATE TABLE versions (
     PRIMARY KEY (artifact, version)
 ) WITHOUT ROWID;
 
--- Every chunk that some version counts, in the trash or not. `refs` is the number of entries in chunk lists that name
--- it, `wanted` the largest replication of the versions they belong to.
+-- Every chunk that some version counts, in the trash or not, or counted until lately. `refs` is the number of entries
+-- in chunk lists that name it, `wanted` the largest replication of the versions they belong to.
 CREATE TABLE chunks (
     id BLOB PRIMARY KEY,
     size_bytes INTEGER NOT NULL,
@@ -59,16 +59,23 @@ CREATE TABLE chunks (
     wanted INTEGER NOT NULL CHECK (wanted > 0)
 ) WITHOUT ROWID;
 
--- What a version consists of, in order.
+-- What a version consists of, in order. The list of a large version outlives it for a while: it is in `leftovers` then.
 CREATE TABLE chunk_lists (
     artifact INTEGER NOT NULL,
     version INTEGER NOT NULL,
     position INTEGER NOT NULL,
     chunk BLOB NOT NULL REFERENCES chunks,
-    PRIMARY KEY (artifact, version, position),
-    FOREIGN KEY (artifact, version) REFERENCES versions ON DELETE CASCADE
+    PRIMARY KEY (artifact, version, position)
 ) WITHOUT ROWID;
 CREATE INDEX chunk_users ON chunk_lists (chunk);
+
+-- Versions that are gone and whose chunk lists are yet to be counted down, from their ends.
+CREATE TABLE leftovers (
+    artifact INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    replication INTEGER NOT NULL,
+    PRIMARY KEY (artifact, version)
+) WITHOUT ROWID;
 
 -- Chunks that some storage node may hold and no version counts: since when, and whether one did before (`kind`).
 CREATE TABLE garbage (
@@ -97,7 +104,16 @@ CREATE TABLE operations (
 CREATE INDEX operations_by_age ON operations (time_ms);
 """
 
-TABLE_NAMES = ("facts", "artifacts", "versions", "chunks", "chunk_lists", "garbage", "nodes", "operations")
+REPLICATION = (
+    "coalesce((SELECT v.replication FROM versions AS v WHERE (v.artifact, v.version) = (l.artifact, l.version)),"
+    " (SELECT o.replication FROM leftovers AS o WHERE (o.artifact, o.version) = (l.artifact, l.version)))"
+)
+"""What is wanted by an entry of a chunk list, l."""
+
+INTEGER_MAX = 2**63 - 1
+"""SQLite's largest integer."""
+
+TABLE_NAMES = ("facts", "artifacts", "versions", "chunks", "chunk_lists", "leftovers", "garbage", "nodes", "operations")
 
 
 def connect(directory: Path, new_cluster_id: str) -> sqlite3.Connection:

@@ -14,6 +14,7 @@ from core.namenode.words import sized
 
 _TIDYING = (
     edits.NoteCheckpoint,
+    edits.CountDown,
     edits.NoteGarbage,
     edits.ForgetGarbage,
     edits.PromiseLeases,

@@ -265,9 +265,11 @@ class Oracle:
 
 
 def _visible(catalog: Catalog, table: str) -> list[tuple[Any, ...]]:
-    """A table's rows, without what belongs to checkpoints, which a restored catalog has none of."""
-    hidden = catalog.live(CHECKPOINT_NAME)
-    return [row for row in catalog.dump()[table] if table == "nodes" or row[0] != hidden]
+    """A table's rows, without what belongs to checkpoints or is left of versions that are gone: a restored catalog has
+    none of these."""
+    dump, hidden = catalog.dump(), catalog.live(CHECKPOINT_NAME)
+    left = {row[:2] for row in dump["leftovers"]}
+    return [row for row in dump[table] if table == "nodes" or not (row[0] == hidden or row[:2] in left)]
 
 
 def pieces(content: bytes, size_bytes: int) -> list[str]:

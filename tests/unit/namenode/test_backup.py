@@ -47,7 +47,7 @@ def test_every_edit_counts_once(catalog: Catalog) -> None:
     catalog.apply(publish("op-1", 1, "a", 1, chunks(b"one")))
     catalog.apply(publish("op-1", 1, "a", 1, chunks(b"one")))
     assert catalog.edits == 2, "one that was applied before is not applied again"
-    catalog.apply(edits.PurgeArtifact(1, 5_000))
+    catalog.apply(edits.PurgeArtifact(1))
     assert catalog.edits == 3
 
 
@@ -62,7 +62,9 @@ def test_what_a_checkpoint_brings_about_does_not_count(catalog: Catalog) -> None
     before = catalog.edits
     for version in (1, 2, 3):
         catalog.apply(publish(f"op-{version}", 1, CHECKPOINT_NAME, version, chunks(b"same", b"%d" % version)))
-    catalog.apply(edits.NoteCheckpoint(1, 3, 3, before, 1_234, 5_000))
+    catalog.apply(edits.NoteCheckpoint(1, 3, 3, before, 1_234))
+    for version in (1, 2):
+        catalog.apply(edits.CountDown(1, version, 0, 5_000))
     assert catalog.edits == before
     assert catalog.checkpoint == Checkpoint(1, 3, before, 1_234)
     assert wanted(catalog) == {key.id: 3 for key in chunks(b"same", b"3")}
@@ -71,7 +73,7 @@ def test_what_a_checkpoint_brings_about_does_not_count(catalog: Catalog) -> None
     catalog.apply(edits.ForgetGarbage(tuple(key.id for key in chunks(b"1", b"2"))))
     catalog.apply(edits.PromiseLeases(9_000))
     assert catalog.edits == before, "what follows from a checkpoint does not call for the next"
-    catalog.apply(edits.NoteCheckpoint(1, 3, 3, before + 1, 2_345, 6_000))
+    catalog.apply(edits.NoteCheckpoint(1, 3, 3, before + 1, 2_345))
     assert catalog.checkpoint == Checkpoint(1, 3, before + 1, 2_345)
 
 

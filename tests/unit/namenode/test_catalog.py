@@ -170,6 +170,14 @@ def test_operations_are_forgotten_by_age(catalog: Catalog) -> None:
     assert catalog.done("op-2") is not None
 
 
+def count_down(catalog: Catalog, time_ms: int, entries: int = 1) -> None:
+    """All that is left of versions that are gone, so many entries of a chunk list at a time."""
+    while (left := catalog.leftover()) is not None:
+        first = max(0, left.entries - entries)
+        catalog.apply(edits.CountDown(left.artifact, left.version, first, time_ms))
+        catalog.check()
+
+
 def test_references_are_counted_through_update_delete_and_purge(catalog: Catalog) -> None:
     shared, first, second = chunks(b"shared", b"first", b"second")
     catalog.apply(publish("op-1", 1, "a", 1, (shared, first, shared), replication=2))
@@ -181,7 +189,8 @@ def test_references_are_counted_through_update_delete_and_purge(catalog: Catalog
     assert wanted(catalog) == {shared.id: 5, first.id: 2, second.id: 5}, "the trash still counts"
     catalog.check()
     assert set(catalog.chunks_of(1)) == {shared, first, second}
-    catalog.apply(edits.PurgeArtifact(1, 5000))
+    catalog.apply(edits.PurgeArtifact(1))
+    count_down(catalog, 5000)
     assert wanted(catalog) == {shared.id: 3}
     assert catalog.wanted(first.id) == 0
     assert catalog.totals().trash == 0
@@ -194,7 +203,10 @@ def test_old_versions_are_pruned_and_their_chunks_counted_down(catalog: Catalog)
     assert list(catalog.prunable()) == []
     catalog.apply(publish("op-3", 1, "a", 3, (shared, third), keep_versions=2))
     assert list(catalog.prunable()) == [(1, Kept(1, 3, 2))]
-    catalog.apply(edits.PruneVersions(1, 2, 5000))
+    catalog.apply(edits.PruneVersions(1, 2))
+    assert wanted(catalog)[first.id] == 5, "counted down later"
+    catalog.check()
+    count_down(catalog, 5000)
     catalog.check()
     assert list(catalog.prunable()) == []
     assert [version.version for version in catalog.history(1)] == [3, 2]
@@ -208,7 +220,8 @@ def test_what_nothing_counts_is_garbage_until_something_does(catalog: Catalog) -
     catalog.apply(publish("op-1", 1, "a", 1, (shared, first)))
     catalog.apply(publish("op-2", 2, "b", 1, (shared,)))
     catalog.apply(edits.NoteGarbage((Garbage(stray, 6000, "unknown"),)))
-    catalog.apply(edits.PurgeArtifact(1, 5000))
+    catalog.apply(edits.PurgeArtifact(1))
+    count_down(catalog, 5000)
     assert list(catalog.garbage()) == [Garbage(first, 5000, "counted_down"), Garbage(stray, 6000, "unknown")]
     catalog.apply(publish("op-3", 3, "c", 1, (stray,)))
     assert list(catalog.garbage()) == [Garbage(first, 5000, "counted_down")]
@@ -292,7 +305,13 @@ def random_edits(seed: int) -> Iterator[edits.Edit]:
             keep = rng.randrange(3)
             yield publish(operation, number, f"name-{number}", live[number], keys, rng.randint(1, 4), keep)
             if keep and rng.random() < 0.7:
-                yield edits.PruneVersions(number, max(1, live[number] - keep + 1), step)
+                oldest = max(1, live[number] - keep + 1)
+                yield edits.PruneVersions(number, oldest)
+                yield from (
+                    edits.CountDown(number, gone, 0, step)
+                    for gone in range(max(1, oldest - 1), oldest)
+                    if rng.random() < 0.7
+                )
         elif dice < 0.78:
             number = rng.choice(sorted(live))
             result = Version(f"name-{number}", live[number], 0, 0, 4, 3, "digest", 0)
@@ -308,7 +327,7 @@ def random_edits(seed: int) -> Iterator[edits.Edit]:
             yield edits.PromiseLeases(step)
             yield edits.SpareTrash(step // 2)
         elif trash:
-            yield edits.PurgeArtifact(trash.pop(0), step)
+            yield edits.PurgeArtifact(trash.pop(0))
         else:
             yield edits.ForgetOperations(1002)
 

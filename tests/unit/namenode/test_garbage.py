@@ -180,7 +180,8 @@ def test_a_counted_chunk_that_is_noted_as_garbage_can_be_counted_down(driver: Dr
     driver.catalog._connection.execute("INSERT INTO garbage SELECT id, size_bytes, 1, 'unknown' FROM chunks")
     artifact = driver.catalog.live("a")
     assert artifact is not None
-    driver.catalog.apply(edits.PurgeArtifact(artifact, driver.now_ms))
+    driver.catalog.apply(edits.PurgeArtifact(artifact))
+    driver.catalog.apply(edits.CountDown(artifact, 1, 0, driver.now_ms))
     assert {(entry.kind, entry.since_ms) for entry in driver.catalog.garbage()} == {("counted_down", driver.now_ms)}
     driver.restart_namenode()
 

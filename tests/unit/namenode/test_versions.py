@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import VersionNotFound
-from core.namenode import readings
+from core.namenode import housekeeping, readings
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import Driver
 
@@ -94,6 +94,41 @@ def test_many_old_versions_go_one_in_each_call(driver: Driver) -> None:
     assert before - len(versions(driver)) <= 2
     driver.run(30_000)
     assert versions(driver) == [31]
+
+
+def test_the_chunk_list_of_a_large_version_is_counted_down_over_many_calls(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "COUNTED_DOWN_MAX", 5)
+    driver.put("a", bytes(range(200)), keep_versions=1)
+    driver.put("b", bytes(range(100, 140)))
+    driver.put("a", b"new", "update")
+    driver.now_ms += 20_000
+    counts = []
+    for _ in range(12):
+        driver.namenode.tick(driver.now_ms)
+        driver.namenode.check_invariants()
+        counts.append(driver.namenode.status(driver.now_ms).chunks)
+    assert versions(driver) == [2], "it is gone at once"
+    assert counts[0] == 51 - 2 * 5, "and its chunks count no more, a few in each call; there are two in a round"
+    assert counts[-1] == 11
+    driver.restart_namenode()
+    driver.run(5_000)
+    assert driver.replicas("b") == [3] * 10
+
+
+def test_counting_down_goes_on_after_a_restart(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "COUNTED_DOWN_MAX", 1)
+    driver.put("a", bytes(range(200)))
+    driver.put("b", bytes(range(100)))
+    driver.namenode.delete(driver.now_ms, "delete", "a")
+    driver.namenode.purge(driver.now_ms, "purge", "a")
+    driver.namenode.tick(driver.now_ms)
+    assert driver.catalog.leftover() is not None
+    driver.restart_namenode()
+    driver.run(60_000)
+    assert driver.catalog.leftover() is None
+    assert driver.namenode.status(driver.now_ms).chunks == 25
 
 
 # --- Readings under way ----------------------------------------------------------------------------------------------
