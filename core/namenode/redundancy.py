@@ -90,6 +90,8 @@ class Redundancy:
         """Node and chunk of each claim, and when it was made, oldest first."""
         self._distrusted: dict[str, dict[str, None]] = {}
         """For a pinned chunk, the nodes that lost it since: a claim for them would be outdated."""
+        self.changed_for_worse: dict[str, None] | None = None
+        """While somebody wants to know: chunks that are not well and changed since."""
         self._garbage_bytes: dict[str, tuple[int, GarbageKind]] = {}
         self.garbage_bytes: dict[GarbageKind, int] = {"counted_down": 0, "unknown": 0}
 
@@ -318,6 +320,8 @@ class Redundancy:
         if health != "ok":
             self.counts[health] += 1
             self.unhealthy[chunk_id] = health
+            if self.changed_for_worse is not None:
+                self.changed_for_worse[chunk_id] = None
 
     def _set_short_bytes(self, chunk: Chunk, copies: int) -> None:
         size_bytes = chunk.size_bytes * copies

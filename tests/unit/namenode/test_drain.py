@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core.model import CopyChunk, DeleteChunk, NodeInfo
+from core.namenode import draining
 from core.namenode.progress import Countdown
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import Driver
@@ -250,3 +253,52 @@ def test_a_node_that_was_away_is_not_drained_before_it_has_told_what_it_holds(ma
     driver.run(20_000)
     assert driver.namenode.node(driver.now_ms, node_id).node.state == "drained"
     assert len(driver.holders(driver.chunk_ids("a")[0])) == 2
+
+
+# --- A node that holds much -----------------------------------------------------------------------------------------
+
+
+def test_a_node_that_holds_much_is_looked_at_in_steps(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver.put("a", bytes(range(200)))
+    driver.run(2_000)
+    held = len(driver[1].chunks)
+    monkeypatch.setattr(draining, "STEP_CHUNKS", 5)
+    assert drain(driver, "sn-01").drain_left == 5
+    for step in range(3, 2 * (held // 5), 2):  # asking takes a step, too
+        driver.namenode.tick(driver.now_ms)
+        assert node(driver, 1).drain_left == min(held, 5 * step)
+    driver.run(60_000)
+    row = node(driver, 1)
+    assert (row.state, row.drain_left, row.drain_total) == ("drained", 0, held)
+
+
+def test_a_chunk_that_lost_a_replica_after_it_was_looked_at_is_seen(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All chunks want more copies than there are other nodes, so that all are looked at."""
+    driver.put("a", bytes(range(60)), replication=4)
+    driver.run(2_000)
+    monkeypatch.setattr(draining, "STEP_CHUNKS", 4)
+    drain(driver, "sn-01")
+    first = next(iter(driver.namenode._state.redundancy.inventories[driver[1].id].chunks))
+    driver[2].spoil(first)
+    driver.beat(driver[2])
+    for _ in range(5):
+        driver.namenode.tick(driver.now_ms)
+        assert node(driver, 1).state == "draining"
+    driver.run(10_000)
+    assert node(driver, 1).state == "drained"
+
+
+def test_a_node_that_joins_makes_room_for_what_was_looked_at(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver.put("a", bytes(range(60)), replication=4)
+    driver.run(2_000)
+    monkeypatch.setattr(draining, "STEP_CHUNKS", 4)
+    drain(driver, "sn-01")
+    driver.add_node()
+    driver.beat(driver[5])
+    for _ in range(5):
+        driver.namenode.tick(driver.now_ms)
+        assert node(driver, 1).state == "draining"
+    driver.run(20_000)
+    assert (node(driver, 1).state, len(driver[5].chunks)) == ("drained", 15)
