@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.config import write_quorum
-from core.errors import ArtifactExists, InvalidRequest, NotEnoughNodes, NotEnoughSpace, NotReady
+from core.errors import ArtifactExists, DameError, InvalidRequest, NotEnoughNodes, NotEnoughSpace, NotReady
 from core.model import CHECKPOINT_NAME, BeginRequest, Lease, Mode
 from core.namenode.lookup import not_found
 from core.namenode.membership import Member
@@ -122,6 +122,28 @@ def refusals(state: State, size_bytes: int, excluded: Sequence[str], for_clients
     return sentences
 
 
+def too_few_up(
+    state: State, needed: int, able: int, why: str, otherwise: str, excluded: Sequence[str] = ()
+) -> DameError:
+    """The refusal when fewer storage nodes than needed are up and able: NotReady while others may be so any moment.
+
+    why: what is wrong with each of the others. otherwise: what to say if they are not. excluded: nodes that would not
+    help.
+    """
+    if state.safe_mode:
+        return NotReady(
+            "The NameNode has just started and too few storage nodes have registered; try again in a few seconds."
+        )
+    # All are suspect, too, when the NameNode itself stood still, until the next heartbeats are in.
+    suspect = sum(member.state == "suspect" and member.id not in excluded for member in state.members)
+    if able + suspect >= needed:
+        return NotReady(
+            f"Too few storage nodes are up just now ({why}); the others may be heard of at any moment, so try again in"
+            " a few seconds."
+        )
+    return NotEnoughNodes(otherwise, needed=needed)
+
+
 def _chunk_size(state: State, request: BeginRequest) -> int:
     return state.config.chunk_size_bytes if request.chunk_size_bytes is None else request.chunk_size_bytes
 
@@ -142,21 +164,12 @@ def _check_someone_is_up(state: State) -> None:
     count = len(state.members)
     if state.members.up():
         return
-    if state.safe_mode:
-        raise NotReady(
-            "The NameNode has just started and no storage node has registered yet; try again in a few seconds."
-        )
-    if any(member.state == "suspect" for member in state.members):
-        # Also the NameNode's own standing still looks so, until the next heartbeats are in.
-        raise NotReady(
-            f"No storage node is up just now ({listed(refusals(state, 0, ()))}); they may be heard of at any moment,"
-            " so try again in a few seconds."
-        )
+    why = listed(refusals(state, 0, ()))
     if count == 0:
-        raise NotEnoughNodes("No storage node has joined this cluster yet; start one and try again.")
+        raise too_few_up(state, 1, 0, why, "No storage node has joined this cluster yet; start one and try again.")
     whole = "the only storage node is not" if count == 1 else f"none of the {count} storage nodes is"
-    raise NotEnoughNodes(
-        f"Nothing can be stored: {whole} up ({listed(refusals(state, 0, ()))}). Recover or restart one and try again."
+    raise too_few_up(
+        state, 1, 0, why, f"Nothing can be stored: {whole} up ({why}). Recover or restart one and try again."
     )
 
 

@@ -28,7 +28,7 @@ from core.model import (
     Version,
 )
 from core.namenode import edits
-from core.namenode.admission import admit, check_cluster, check_lease, check_mode, keeps_to_mark, refusals
+from core.namenode.admission import admit, check_cluster, check_lease, check_mode, keeps_to_mark, refusals, too_few_up
 from core.namenode.leases import Upload
 from core.namenode.membership import Member
 from core.namenode.operations import once
@@ -206,31 +206,27 @@ class Uploads:
 
     def _refused(self, lease: Lease, chunk: Chunk, quorum: int, excluded: Sequence[str]) -> DameError:
         state = self._state
-        if state.safe_mode:
-            return NotReady(
-                "The NameNode has just started and too few storage nodes have registered; try again in a few seconds."
-            )
-        if "deleting" in chunk.replicas.values():
-            return NotReady(
-                "The same content is being removed from storage nodes just now; try again in a few seconds."
-            )
         for_clients = keeps_to_mark(lease.mode)
         reasons = listed(refusals(state, chunk.size_bytes, excluded, for_clients))
         up = [member for member in state.members.up() if member.id not in excluded]
         candidates = {candidate.id: candidate for candidate in state.members.candidates(for_clients)}
-        full = sum(1 for member in up if candidates[member.id].free_bytes < chunk.size_bytes)
-        if len(up) >= quorum and full:
+        able = sum(1 for member in up if candidates[member.id].free_bytes >= chunk.size_bytes)
+        if "deleting" in chunk.replicas.values() and not state.safe_mode:
+            return NotReady(
+                "The same content is being removed from storage nodes just now; try again in a few seconds."
+            )
+        if able < len(up) and len(up) >= quorum and not state.safe_mode:
             return NotEnoughSpace(
-                f"Only {len(up) - full} of the {quorum} storage nodes needed have room for a chunk of"
+                f"Only {able} of the {quorum} storage nodes needed have room for a chunk of"
                 f" {sized(chunk.size_bytes)}: {reasons}. Free space or add storage nodes.",
                 needed_bytes=chunk.size_bytes * quorum,
                 free_bytes=sum(disk.free_bytes for disk in state.members.room(up, for_clients)),
             )
-        return NotEnoughNodes(
-            f"A chunk must be on {counted(quorum, 'storage node')} to be safe, and {len(up) - full} can take it:"
-            f" {reasons}. Recover or add storage nodes and try again.",
-            needed=quorum,
+        otherwise = (
+            f"A chunk must be on {counted(quorum, 'storage node')} to be safe, and {able} can take it: {reasons}."
+            " Recover or add storage nodes and try again."
         )
+        return too_few_up(state, quorum, able, reasons, otherwise, excluded)
 
     # --- Commit -------------------------------------------------------------------------------------------------
 

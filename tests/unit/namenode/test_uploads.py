@@ -132,12 +132,25 @@ def test_excluded_and_suspect_nodes_are_left_out(driver: Driver) -> None:
 def test_too_few_targets_are_refused_naming_each_node_and_why(driver: Driver) -> None:
     driver[3].kill()
     driver[4].kill()
-    driver.run(4_000)
+    driver.run(14_000)
     lease = driver.begin("a", TEXT)
     with pytest.raises(NotEnoughNodes) as refusal:
         driver.namenode.allocate(driver.now_ms, lease, [key_of(TEXT[:4])], ["node-0001"])
-    for words in ("sn-01 refused it", "sn-03 is suspect (no heartbeat for 4 s)", "sn-04 is suspect", "2 storage nodes"):
+    for words in ("sn-01 refused it", "sn-03 is down (no heartbeat for 14 s)", "sn-04 is down", "2 storage nodes"):
         assert words in refusal.value.message
+
+
+def test_nodes_that_are_only_suspected_are_waited_for_as_at_the_beginning(driver: Driver) -> None:
+    """The NameNode itself may have stood still: then all look so."""
+    driver[3].kill()
+    driver[4].kill()
+    driver.run(4_000)
+    lease = driver.begin("a", TEXT)
+    keys = [key_of(TEXT[:4])]
+    with pytest.raises(NotReady, match="sn-03 is suspect"):
+        driver.namenode.allocate(driver.now_ms, lease, keys, ["node-0001"])
+    with pytest.raises(NotEnoughNodes):
+        driver.namenode.allocate(driver.now_ms, lease, keys, [f"node-{number:04d}" for number in (1, 2, 3)])
 
 
 def test_full_nodes_are_refused_as_lack_of_space(make_driver: MakeDriver) -> None:
