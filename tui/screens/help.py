@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
-from textual.content import Content
-from textual.screen import ModalScreen
 
 from core.verbs import VERBS, Invocation, parse
 from tui.lines import Line, Run, line, wrap
-from tui.screens.frame import HORIZONTAL, VERTICAL
+from tui.screens.report import ReportScreen
 from tui.text import safe
-from tui.widgets.key_footer import KeyFooter
-from tui.widgets.line_view import LineView
 from tui.words import NODE_GLYPHS
 
 KEY_WIDTH = 14
@@ -89,34 +84,17 @@ def _explain(verb: str) -> Invocation:
     return parse(["help", *verb.split()])
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(ReportScreen):
     """Over the screen it explains."""
 
-    HORIZONTAL_BREAKPOINTS = HORIZONTAL
-    VERTICAL_BREAKPOINTS = VERTICAL
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark", "dismiss(None)", "Close", id="help.close", key_display="esc"),
     ]
 
     def __init__(self, bindings: Mapping[str, ActiveBinding], verb: str = "") -> None:
-        super().__init__()
-        self._explained = dict(bindings)
-        self._verb = verb
-
-    def compose(self) -> ComposeResult:
-        view = LineView(id="page")
-        view.border_title = Content(f"Help: {self._verb}" if self._verb else "Help")
-        view.border_subtitle = Content("↑ ↓ scroll")
-        yield view
-        yield KeyFooter()
-
-    def on_mount(self) -> None:
-        self.set_focus(self.query_one("#page"))
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._show)
-
-    def _show(self) -> None:
-        view = self.query_one("#page", LineView)
-        width = view.inner_width
-        view.show(verb_lines(self._verb, width) if self._verb else lines(self._explained, width))
+        """bindings: of the screen. verb: explain this one only; empty for all there is."""
+        explained = dict(bindings)
+        super().__init__(
+            f"Help: {verb}" if verb else "Help",
+            lambda width: verb_lines(verb, width) if verb else lines(explained, width),
+        )
