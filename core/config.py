@@ -91,7 +91,8 @@ class Config:
     lease_ms: int = 1 * HOUR_MS
     """An upload idle for longer loses its hold on the chunks it has stored."""
     garbage_grace_ms: int = 10 * MINUTE_MS
-    """A chunk that no version counts any more and no lease holds is removed after this long, never at once."""
+    """A chunk that no version counts any more and no lease holds is removed after this long, never at once. A NameNode
+    that starts waits as long for uploads under way before it removes any."""
     unknown_grace_ms: int = 1 * DAY_MS
     """A chunk that a storage node holds and this cluster knows nothing of is removed after this long: when the catalog
     was put back from an older copy, it may be the newest data, and somebody must have the time to notice."""

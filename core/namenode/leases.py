@@ -22,10 +22,12 @@ class Upload:
 
 
 class Leases:
-    def __init__(self, lease_ms: int, promised_until_ms: int, now_ms: int) -> None:
+    def __init__(self, lease_ms: int, promised_until_ms: int, now_ms: int, patience_ms: int) -> None:
+        """promised_until_ms: as an earlier NameNode promised. patience_ms: how long its uploads are waited for at most:
+        one that is heard of only later may find that its chunks are gone, and is refused then.
+        """
         self._lease_ms = lease_ms
-        # No lease that is given by now lasts longer; a promise that does was made by a clock that was ahead.
-        self._former_until_ms = min(promised_until_ms, self._promise(now_ms))
+        self._former_until_ms = min(promised_until_ms, now_ms + patience_ms)
         self.promised_until_ms = promised_until_ms
         """As the catalog has it: no lease that was given is shown again after this."""
         self.used_ms = 0
@@ -68,7 +70,7 @@ class Leases:
         return over
 
     def holds_unseen_chunks(self, now_ms: int) -> bool:
-        """Whether an upload that began with an earlier NameNode holds chunks, or may yet come to hold them."""
+        """Whether an upload that began with an earlier NameNode holds chunks, or may yet show that it does."""
         return now_ms <= self._former_until_ms or any(upload.adopted for upload in self)
 
     def __len__(self) -> int:

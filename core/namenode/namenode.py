@@ -95,7 +95,7 @@ class NameNode:
             healer=healer,
             rebalancer=rebalancer,
             deleter=Deleter(members, redundancy, config, rebalancer.leaving),
-            leases=Leases(config.lease_ms, catalog.leases_until_ms, now_ms),
+            leases=Leases(config.lease_ms, catalog.leases_until_ms, now_ms, patience_ms=config.garbage_grace_ms),
             events=EventLog(epoch, config.events_max),
             readings=Readings(),
         )

@@ -312,7 +312,7 @@ class Uploads:
             claims[key.id] = [
                 node_id
                 for node_id in nodes
-                if node_id in counting and self._is_credible(chunk, counting[node_id], watched)
+                if watched and node_id in counting and self._is_credible(chunk, counting[node_id])
             ]
             holders = {*self._state.redundancy.holders(chunk, ("counts",)), *claims[key.id]}
             fewest = min(fewest, len(holders))
@@ -321,17 +321,13 @@ class Uploads:
             raise self._not_durable(request, lacking, quorum, upload.adopted)
         return Stored(fewest, claims)
 
-    def _is_credible(self, chunk: Chunk, member: Member, watched: bool) -> bool:
+    def _is_credible(self, chunk: Chunk, member: Member) -> bool:
         """Whether a node that confirmed a chunk to the client has not lost it since, as far as is known.
 
-        A chunk that was not watched over since before it was stored may have been deleted since: the node's own reports
-        know better than the client whether it is still there.
+        Precondition: the chunk was watched over since before it was stored. Any other may have been deleted since, also
+        by an earlier NameNode: then only the node's own reports tell whether it is still there.
         """
-        return (
-            chunk.replicas.get(member.id) != "deleting"
-            and self._state.redundancy.believes(member.id, chunk.id)
-            and (watched or not member.session.reported)
-        )
+        return chunk.replicas.get(member.id) != "deleting" and self._state.redundancy.believes(member.id, chunk.id)
 
     def _not_durable(self, request: CommitRequest, lacking: int, quorum: int, adopted: bool) -> DameError:
         state = self._state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.errors import ArtifactNotFound, LeaseExpired
+from core.errors import ArtifactNotFound, LeaseExpired, NotReady
 from core.model import DeleteChunk
 from core.namenode import edits
 from tests.unit.namenode.conftest import MakeDriver
@@ -190,19 +190,49 @@ def test_a_counted_chunk_that_is_noted_as_garbage_can_be_counted_down(driver: Dr
 
 
 def test_garbage_waits_for_uploads_of_the_former_namenode(make_driver: MakeDriver) -> None:
-    driver = make_driver(garbage_grace_ms=1_000, unknown_grace_ms=1_000, lease_ms=30_000)
+    driver = make_driver(garbage_grace_ms=20_000, unknown_grace_ms=1_000, lease_ms=3_600_000)
     lease = driver.begin("a", TEXT)
     driver.send(lease, TEXT)
     driver.run(2_000)
     driver.restart_namenode()
-    driver.run(29_000)
+    driver.run(19_000)
     assert held(driver)
     driver.run(25_000)
     assert held(driver) == set()
 
 
+def test_garbage_goes_although_the_namenode_restarts_more_often_than_leases_end(make_driver: MakeDriver) -> None:
+    """There are uploads under way at each restart, of clients that are gone with it."""
+    driver = make_driver(garbage_grace_ms=20_000, unknown_grace_ms=1_000, lease_ms=3_600_000)
+    driver[1].store(STRAY)
+    for number in range(4):
+        driver.send(driver.begin(f"a{number}", TEXT), TEXT)
+        driver.run(60_000)
+        driver.restart_namenode()
+        driver.run(3_000)
+    assert STRAY.id not in held(driver)
+    driver.run(60_000)
+    assert held(driver) == set()
+
+
+def test_an_upload_the_chunks_of_which_went_after_a_restart_is_refused(make_driver: MakeDriver) -> None:
+    """Also by the NameNode after that, before any node has reported to it."""
+    driver = make_driver(garbage_grace_ms=20_000, unknown_grace_ms=1_000, lease_ms=3_600_000)
+    request = driver.send(driver.begin("a", TEXT), TEXT)
+    driver.run(2_000)
+    driver.restart_namenode()
+    driver.run(60_000)
+    assert held(driver) == set()
+    driver.restart_namenode()
+    for _ in range(10):
+        with pytest.raises(NotReady):
+            driver.namenode.commit(driver.now_ms, request)
+        driver.run(1_000)
+    assert driver.namenode.artifacts(driver.now_ms, "") == []
+
+
 def test_a_promise_of_a_clock_that_was_ahead_is_not_waited_for(make_driver: MakeDriver) -> None:
-    driver = make_driver(garbage_grace_ms=1_000, unknown_grace_ms=1_000, lease_ms=30_000)
+    driver = make_driver(garbage_grace_ms=45_000, unknown_grace_ms=1_000, lease_ms=30_000)
     driver.now_ms += 365 * 24 * 3_600_000
     driver.run(3_000)
     driver.send(driver.begin("a", TEXT), TEXT)
