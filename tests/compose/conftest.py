@@ -51,7 +51,7 @@ def project(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield project
     finally:  # the logs are for whoever looks into a failure
         (directory / "logs.txt").write_bytes(project.try_compose("logs", "--no-color").stdout)
-        project.compose("down", "--volumes", "--remove-orphans", "--timeout", "1", timeout_s=300)
+        project.remove()
 
 
 @dataclass
@@ -84,7 +84,7 @@ def first_cluster(project: Project, figures: Figures) -> Cluster:
     figures["from `up` to the end of the first verb"] = f"{time.monotonic() - started:.1f} s"
     project.wait_until_whole(NODES)
     figures["from `up` to all storage nodes up"] = f"{time.monotonic() - started:.1f} s"
-    project.copy_token()
+    project.copy_secret("auth_token", project.token)
     cluster = Cluster(project)
     cluster.keep("kept/text", b"written before anything went wrong")
     cluster.keep("kept/binary", content(4, 20 * MIB))

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,8 @@ class Project:
     dashboard_port: int
     token: Path
     """Where a copy of the token is kept for clients on this machine, once there is one."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What differs from .env.example."""
 
     # --- Compose ------------------------------------------------------------------------------------------------
 
@@ -89,6 +91,7 @@ class Project:
             "DAME_PUBLISH_RAY_PORT": str(self.head_port),
             "DAME_PUBLISH_CLIENT_PORT": str(self.client_port),
             "DAME_PUBLISH_DASHBOARD_PORT": str(self.dashboard_port),
+            **self.settings,
         }
 
     def try_compose(self, *words: str, stdin: bytes = b"", timeout_s: float = 300, cwd: Path = ROOT) -> Done:
@@ -161,8 +164,12 @@ class Project:
     def health(self, container: str) -> str:
         return str(inspect(container)["State"]["Health"]["Status"])
 
-    def copy_token(self) -> None:
-        """As README.md tells a newcomer to do."""
-        token = self.compose("exec", "-T", "head", "cat", "/var/lib/dame/secrets/auth_token")
-        self.token.touch(mode=0o600)
-        self.token.write_bytes(token)
+    def copy_secret(self, name: str, to: Path) -> None:
+        """As README.md tells a newcomer to do with the token."""
+        secret = self.compose("exec", "-T", "head", "cat", f"/var/lib/dame/secrets/{name}")
+        to.touch(mode=0o600)
+        to.write_bytes(secret)
+
+    def remove(self) -> None:
+        """Remove everything but the image."""
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "1")

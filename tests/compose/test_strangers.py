@@ -31,8 +31,11 @@ PAGES = [
 ]
 
 
-def answer_to(port: int, call: str, token: str | None) -> grpc.StatusCode:
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+def answer_to(
+    port: int, call: str, token: str | None, credentials: grpc.ChannelCredentials | None = None
+) -> grpc.StatusCode:
+    address = f"127.0.0.1:{port}"
+    with grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address) as channel:
         ask = channel.unary_unary(call)
         try:
             ask(b"", timeout=30, metadata=(("authorization", f"Bearer {token}"),) if token else ())

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 from core.config import Config
+from RayServer import secrets, tls
+from RayServer.settings import settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
@@ -49,6 +51,14 @@ def test_each_setting_that_README_lists_reaches_the_containers() -> None:
     listed = set(re.findall(r"`(DAME_\w+)`", table))
     assert listed
     assert listed <= without_value()
+
+
+def test_a_verb_in_a_running_container_finds_the_certificates_that_were_made_there() -> None:
+    given = compose()["x-environment"]
+    made = settings_of({"RAY_AUTH_TOKEN_PATH": "/var/lib/dame/secrets/auth_token"})
+    assert given["RAY_TLS_CA_CERT"] == str(made.secrets / secrets.AUTHORITY)
+    assert given["RAY_TLS_SERVER_CERT"] == given["RAY_TLS_SERVER_KEY"] == str(made.run_directory / tls.OWN)
+    assert given["RAY_USE_TLS"] == given["DAME_TLS"]
 
 
 def test_every_service_is_closed_and_bounded() -> None:
