@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ray
-from ray._private import services
 
 import core
 from core.cluster import launch, remote
 from core.cluster.launch import OBJECT_STORE_BYTES
 from core.cluster.threads import within
+from core.cluster.token import head_address
 from core.doctor.facts import ClusterFacts, Heard
 from core.doctor.gather import wall_ms
 from core.errors import ClusterUnreachable, DameError, StorageNodeError
@@ -31,17 +31,9 @@ ENTER_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_MS = 5_000
 ASKED_AT_ONCE = 8
 
+__all__ = ["EMBEDDED_OBJECT_STORE_BYTES", "RAY_VERSION", "entered", "head_address", "inside", "look"]
+
 BEATING = frozenset({"up", "draining", "drained"})
-
-
-def head_address(address: str) -> str:
-    """HOST:PORT of what `auto` means on this machine; any other address as it is. Empty if there is nothing."""
-    if address != "auto":
-        return address
-    try:
-        return services.canonicalize_bootstrap_address("auto") or ""
-    except (ConnectionError, ValueError, OSError):
-        return ""
 
 
 def inside() -> bool:

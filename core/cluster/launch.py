@@ -24,6 +24,7 @@ from core.cluster.advice import advice
 from core.cluster.checkpointer import last_checkpoint
 from core.cluster.head import incarnation, knock
 from core.cluster.threads import LastingThread, within
+from core.cluster.token import check_token
 from core.config import MIB, Config
 from core.directory import DirectoryLock, lock_directory, make_directory, write_durably
 from core.errors import ClusterUnreachable, ConfigurationFailure, DirectoryFailure, DirectoryInUse, NotReady
@@ -303,6 +304,7 @@ def enter_ray(**arguments: Any) -> None:
     for attempts_left in reversed(range(START_ATTEMPTS)):
         try:
             knock(arguments["address"])
+            check_token(arguments["address"])
             RAY_THREAD.run(lambda: _init_ray(**arguments))
             return
         except Exception as error:

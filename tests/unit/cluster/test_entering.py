@@ -33,6 +33,7 @@ class Ray:
 def enter(monkeypatch: pytest.MonkeyPatch) -> Callable[[Ray], None]:
     def enter(ray: Ray) -> None:
         monkeypatch.setattr(launch, "knock", lambda _: None)
+        monkeypatch.setattr(launch, "check_token", lambda _: None)
         monkeypatch.setattr(launch, "_init_ray", ray.init)
         monkeypatch.setattr(launch, "leave_ray", ray.leave)
         launch.enter_ray(address=ADDRESS)
