@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 from core import fsck
+from core.namenode import draining, housekeeping
 from core.transfer import download
 from tests.simulation.disk import Disks
 from tests.simulation.faults import Faults
@@ -53,15 +55,25 @@ def run_seed(seed: int, mutate: Mutation | None = None, keep_trace: bool = False
         shutil.rmtree(directory)
 
 
+SMALL: tuple[tuple[ModuleType, str, int], ...] = (
+    (download, "LOCATE_PAGE_CHUNKS", 4),
+    (fsck, "PAGE_CHUNKS", 10),
+    (draining, "STEP_CHUNKS", 5),
+    (housekeeping, "COUNTED_DOWN_MAX", 3),
+)
+
+
 @contextlib.contextmanager
 def _small_pages() -> Iterator[None]:
-    """What is asked for in pages takes several of them, although everything here is small."""
-    before = download.LOCATE_PAGE_CHUNKS, fsck.PAGE_CHUNKS
-    download.LOCATE_PAGE_CHUNKS, fsck.PAGE_CHUNKS = 4, 10
+    """What is done in pages or steps takes several of them, although everything here is small."""
+    before = [getattr(module, name) for module, name, _ in SMALL]
+    for module, name, value in SMALL:
+        setattr(module, name, value)
     try:
         yield
     finally:
-        download.LOCATE_PAGE_CHUNKS, fsck.PAGE_CHUNKS = before
+        for (module, name, _), value in zip(SMALL, before, strict=True):
+            setattr(module, name, value)
 
 
 def _run(seed: int, directory: Path, keep_trace: bool) -> Outcome:
