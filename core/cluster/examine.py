@@ -67,6 +67,8 @@ def entered(address: str, embedded: bool) -> Iterator[None]:
 
 def look() -> ClusterFacts:
     """Ask whoever answers. Precondition: in the cluster."""
+    if not _namenode_runs():
+        return ClusterFacts(refusal="No NameNode runs in this Ray cluster.")
     try:
         remote.ask_namenode("meet", PROTOCOL_VERSION, RELEASE)
         namenode = _heard(NAMENODE, remote.NAMENODE_NAME)
@@ -80,6 +82,17 @@ def look() -> ClusterFacts:
     heard = [answer for answer in (namenode, *answers) if answer is not None]
     silent = tuple(node.name for node, answer in zip(beating, answers, strict=True) if answer is None)
     return ClusterFacts("", status, nodes, tuple(heard), silent, _object_stores())
+
+
+def _namenode_runs() -> bool:
+    """False only if Ray says so for certain."""
+    try:
+        remote.actor(remote.NAMENODE_NAME)
+    except ValueError:
+        return False
+    except remote.LOST:
+        pass  # the next question finds out, and says why
+    return True
 
 
 def _storage_node(node: NodeInfo) -> Heard | None:
