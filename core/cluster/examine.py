@@ -31,9 +31,9 @@ ENTER_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_MS = 5_000
 ASKED_AT_ONCE = 8
 
-__all__ = ["EMBEDDED_OBJECT_STORE_BYTES", "RAY_VERSION", "entered", "head_address", "inside", "look"]
-
 BEATING = frozenset({"up", "draining", "drained"})
+
+__all__ = ["EMBEDDED_OBJECT_STORE_BYTES", "RAY_VERSION", "entered", "head_address", "inside", "look"]
 
 
 def inside() -> bool:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-import grpc
 from ray._private import services
-from ray._private.grpc_utils import init_grpc_channel
 
 ASK_TIMEOUT_S = 5.0
 
@@ -37,6 +35,9 @@ def check_token(address: str) -> None:
     place = target.removeprefix("ray://")
     if not place.rpartition(":")[2].isdecimal():
         return
+    import grpc  # a tenth of a second, which who starts an embedded cluster need not wait for
+    from ray._private.grpc_utils import init_grpc_channel
+
     method = ASK_CLIENT_SERVER if target.startswith("ray://") else ASK_GCS
     with closing(init_grpc_channel(place)) as channel:
         try:
