@@ -62,7 +62,7 @@ class Metric:
 
 # --- Of the cluster: told by the NameNode's process -------------------------------------------------------------
 
-Values = Mapping[str, "float | None"]
+Values = Mapping[str, float | None]
 """By value of the only label; by "" where there is none. None: not known just now, so nothing is told."""
 
 
