@@ -15,6 +15,9 @@ from core.namenode.schema import INTEGER_MAX, REPLICATION
 _WANTED = f"(SELECT max({REPLICATION}) FROM chunk_lists AS l WHERE l.chunk = chunks.id)"
 """Replicas that the versions of a chunk want: as many as the most demanding one."""
 
+_WANTED_AS_BEFORE = f"EXISTS (SELECT 1 FROM chunk_lists AS l WHERE l.chunk = chunks.id AND {REPLICATION} = wanted)"
+"""One of those that are left wants as many, mostly the first that is looked at: a chunk may be in thousands."""
+
 
 def change(connection: sqlite3.Connection, edit: edits.Edit) -> None:
     """Carry out one edit, in the transaction that is open."""
@@ -136,7 +139,8 @@ def _count_down(connection: sqlite3.Connection, edit: edits.CountDown) -> None:
     # Before the counting down: CHECK (refs > 0) holds at every statement.
     connection.executemany("DELETE FROM chunks WHERE id = ? AND refs = ?", entries)
     connection.executemany(
-        f"UPDATE chunks SET refs = refs - ?, wanted = {_WANTED} WHERE id = ?",
+        f"UPDATE chunks SET refs = refs - ?, wanted = CASE WHEN {_WANTED_AS_BEFORE} THEN wanted ELSE {_WANTED} END"
+        " WHERE id = ?",
         ((refs, chunk) for chunk, refs in entries),
     )
 
