@@ -35,7 +35,7 @@ def attend(role: str, path: Path, directory: Path | None, settings: Settings) ->
     The condition goes to the file `path`; `directory` is a storage machine's own.
     """
     config = Config.from_environment()
-    head = f"127.0.0.1:{settings.gcs_port}" if role == "head" and not settings.node_address else settings.head
+    head = f"{settings.node_address or '127.0.0.1'}:{settings.gcs_port}" if role == "head" else settings.head
     identity = _enter(head)
     if identity is None:
         return condition.STALE
@@ -70,14 +70,22 @@ def _enter(head: str) -> str | None:
 def _look(role: str, directory: Path | None, config: Config) -> tuple[bool, str]:
     """Whether this machine does its work, and a sentence about it."""
     try:
-        if role == "head":
-            member.bring_up(config)
         nodes = member.storage_nodes()
     except DameError as error:
+        if role == "head":
+            _bring_up(config)
         return False, str(error)
     if role != "storage" or directory is None:
         return True, "the NameNode answers"
     return _of_storage(nodes, host_name(), directory)
+
+
+def _bring_up(config: Config) -> None:
+    """See to it that there is a NameNode; one that is there and does not answer is not touched."""
+    try:
+        member.bring_up(config)
+    except ClusterUnreachable as error:
+        log.warning("the NameNode can't be started: %s", error)
 
 
 def _of_storage(nodes: Sequence[NodeInfo], host: str, directory: Path) -> tuple[bool, str]:

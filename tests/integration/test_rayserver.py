@@ -1,0 +1,174 @@
+"""The entry point of a cluster's machines by its own commands: started, killed, scaled, stopped, shut to strangers."""
+
+from __future__ import annotations
+
+import http.client
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.integration.machines import Machine, Machines, all_well
+from tests.integration.processes import assert_same, dame, eventually
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]  # some thirty processes are started one after the other
+
+CONTENT = bytes(range(256)) * 20_000
+
+GCS_METHOD = "/ray.rpc.NodeInfoGcsService/GetClusterId"
+CLIENT_METHOD = "/ray.rpc.RayletDriver/ClusterInfo"
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """A head and three storage machines, with an artifact of 20 chunks."""
+    machines = Machines(tmp_path_factory.mktemp("m"))  # a short name, for Ray's sockets are under it
+    try:
+        head = machines.start("head", "head")
+        storage = [machines.start("storage", f"storage-{index}") for index in (1, 2, 3)]
+        all_well(head, *storage)
+        source = machines.directory / "source"
+        source.write_bytes(CONTENT)
+        machines.ask("upload", "kept", "--file", str(source), "--chunk-size", "256KiB")
+        yield machines
+    finally:
+        machines.end()
+
+
+def test_machines_make_a_cluster_that_verbs_reach_from_inside_and_outside(machines: Machines) -> None:
+    assert [machine.health() for machine in machines.started] == [0, 0, 0, 0]
+    assert _states(machines) == dict.fromkeys(["storage-1", "storage-2", "storage-3"], "up")
+    directories = sorted(path.name for path in (machines.directory / "storage").iterdir())
+    assert directories == ["replica-1", "replica-2", "replica-3"], "each its own"
+
+    assert_same(machines.get("kept", machines.client_address), CONTENT)
+    member = machines.run("get", "kept")
+    assert member.returncode == 0, member.stderr.decode()
+    assert_same(member.stdout, CONTENT)
+
+
+def test_a_stranger_gets_nothing_from_any_port(machines: Machines) -> None:
+    token = machines.token_path.read_text()
+    assert machines.token_path.stat().st_mode & 0o777 == 0o600
+    for port, method in ((machines.port, GCS_METHOD), (machines.client_port, CLIENT_METHOD)):
+        assert _called(port, method, None) == grpc.StatusCode.UNAUTHENTICATED
+        assert _called(port, method, "0" * 64) == grpc.StatusCode.UNAUTHENTICATED
+        assert _called(port, method, token) != grpc.StatusCode.UNAUTHENTICATED
+    for path in ("/api/version", "/api/jobs/", "/nodes?view=summary", "/api/v0/actors"):
+        assert _fetched(machines.dashboard_port, path, None) == http.client.UNAUTHORIZED
+        assert _fetched(machines.dashboard_port, path, "0" * 64) == http.client.FORBIDDEN
+    assert _fetched(machines.dashboard_port, "/api/jobs/", token) == http.client.OK
+    assert not _shows(token, machines), "neither in a log nor on a command line"
+
+
+def test_everything_is_back_after_kills(machines: Machines) -> None:
+    head, first, *others = machines.started[:4]
+    first.kill_below()
+    eventually(lambda: not first.well())
+    all_well(first)
+    machines.ask("upload", "between", "the kills")
+
+    head.kill_below()
+    eventually(lambda: not head.well())
+    all_well(head)
+    eventually(lambda: _states(machines) == dict.fromkeys(["storage-1", "storage-2", "storage-3"], "up"), every_s=1)
+    assert machines.get("between") == b"the kills"
+    assert_same(machines.get("kept"), CONTENT)
+    eventually(lambda: {row["health"] for row in machines.ask("list")} == {"ok"}, every_s=1)
+    all_well(first, *others)
+
+
+def test_machines_are_added_drained_and_stopped(machines: Machines) -> None:
+    fourth = machines.start("storage", "storage-4")
+    all_well(fourth)
+    machines.ask("drain", "storage-2")
+    eventually(lambda: _states(machines)["storage-2"] == "drained", every_s=1)
+    leaving = next(machine for machine in machines.started if machine.directory.name == "storage-2")
+    assert leaving.health() == 0, "a drained node does what it is told to"
+    _ends_wholly(leaving)
+    machines.ask("forget", "storage-2")
+    assert len(machines.ask("nodes")) == 3
+    assert_same(machines.get("kept"), CONTENT)
+    assert {row["health"] for row in machines.ask("list")} == {"ok"}
+
+    for machine in machines.started:
+        if machine is not leaving:
+            _ends_wholly(machine)
+
+
+def test_with_tls_a_token_alone_does_not_get_in(tmp_path_factory: pytest.TempPathFactory) -> None:
+    machines = Machines(tmp_path_factory.mktemp("t"), DAME_TLS="1", DAME_DASHBOARD_PORT="0")
+    try:
+        all_well(machines.start("head", "head"), machines.start("storage", "storage-1"))
+        uploaded = machines.run("upload", "secret", "content")
+        assert uploaded.returncode == 0, uploaded.stderr.decode()
+        refused = machines.run("get", "another")
+        assert (refused.returncode, refused.stdout) == (1, b"") and b"another" in refused.stderr
+
+        secrets = machines.token_path.parent
+        known = {
+            **machines.environment,
+            "RAY_USE_TLS": "1",
+            "RAY_TLS_SERVER_CERT": str(secrets / "client.pem"),
+            "RAY_TLS_SERVER_KEY": str(secrets / "client.pem"),
+            "RAY_TLS_CA_CERT": str(secrets / "ca.crt"),
+        }
+        got = dame("--address", machines.client_address, "get", "secret", environment=known)
+        assert (got.returncode, got.stdout) == (0, b"content"), got.stderr.decode()
+        token = machines.token_path.read_text()
+        for port, method in ((machines.port, GCS_METHOD), (machines.client_port, CLIENT_METHOD)):
+            assert _called(port, method, token) == grpc.StatusCode.UNAVAILABLE, "it speaks to no one without TLS"
+        for machine in machines.started:
+            _ends_wholly(machine)
+    finally:
+        machines.end()
+
+
+def _states(machines: Machines) -> dict[str, str]:
+    """Of the storage nodes, by host."""
+    return {node["host"]: node["state"] for node in machines.ask("nodes")}
+
+
+def _ends_wholly(machine: Machine) -> None:
+    assert machine.stop() == 0
+    assert machine.living() == []
+
+
+def _called(port: int, method: str, token: str | None) -> grpc.StatusCode:
+    """What becomes of a call to one of Ray's ports."""
+    headers = [("authorization", f"Bearer {token}")] if token is not None else []
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        try:
+            channel.unary_unary(method)(b"", metadata=headers, timeout=20)
+        except grpc.RpcError as error:
+            return error.code()
+    return grpc.StatusCode.OK
+
+
+def _fetched(port: int, path: str, token: str | None) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token is not None else {})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _shows(token: str, machines: Machines) -> list[str]:
+    """Where the token can be read by those who may not read its file."""
+    patterns = ("log", "run/**/*.json")
+    logs = [path for pattern in patterns for path in machines.directory.glob(f"*/{pattern}")]
+    logs += [path for path in machines.ray_directory.rglob("*") if path.suffix in (".log", ".out", ".err")]
+    assert len(logs) > 10
+    lines = [Path(f"/proc/{pid}/cmdline") for machine in machines.started for pid in machine.living()]
+    found = []
+    for path in {path.resolve() for path in [*logs, *lines]}:
+        try:
+            content = path.read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if token.encode() in content:
+            found.append(os.fspath(path))
+    return found
