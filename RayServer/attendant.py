@@ -18,7 +18,7 @@ from core.config import Config
 from core.errors import ClusterUnreachable, DameError
 from core.host import host_name
 from core.model import NodeInfo
-from RayServer import condition
+from RayServer import condition, sessions
 from RayServer.settings import Settings
 
 STEP_S = 1.0
@@ -40,8 +40,10 @@ def attend(role: str, path: Path, directory: Path | None, settings: Settings) ->
     if identity is None:
         return condition.STALE
     told = ""
+    session = member.session_directory()
     while True:
         started_s = time.monotonic()
+        sessions.mark(session)
         well, sentence = _look(role, directory, config)
         condition.write(path, well, sentence)
         if sentence != told:

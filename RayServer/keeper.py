@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from RayServer import condition, processes
+from RayServer import condition, processes, sessions
 from RayServer.raystart import HEAD, Part, ray_start
 from RayServer.secrets import has_authority, has_token
 from RayServer.settings import Settings
@@ -96,6 +96,7 @@ class Keeper:
             from RayServer import tls  # takes a while to import, and few need it
 
             self.environment.update(tls.certify(self._settings))
+        sessions.prune(self._settings.ray_directory)
         self._started_s = time.monotonic()
         self._ray = processes.start(ray_start(self._part, self._settings), self.environment, self._output)
 

@@ -8,6 +8,8 @@ happened to come first.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from core.cluster import launch, remote
 from core.config import Config
 from core.model import NodeInfo
@@ -27,8 +29,9 @@ def bring_up(config: Config) -> None:
         launch.bring_up(None, None, config)
 
 
-def leave() -> None:
-    launch.leave_ray()
+def session_directory() -> Path:
+    """Where Ray keeps the sockets and the logs of this machine's processes, until they are started anew."""
+    return Path(launch.log_directory()).parent
 
 
 def storage_nodes() -> tuple[NodeInfo, ...]:
