@@ -44,13 +44,17 @@ def attend(role: str, path: Path, directory: Path | None, settings: Settings) ->
     while True:
         started_s = time.monotonic()
         sessions.mark(session)
-        well, sentence = _look(role, directory, config)
+        there = incarnation(head)
+        if there is None:
+            well, sentence = False, f"the head at {head} does not answer"
+        elif there != identity:
+            return condition.STALE
+        else:
+            well, sentence = _look(role, directory, config)
         condition.write(path, well, sentence)
         if sentence != told:
             (log.info if well else log.warning)("%s", sentence)
             told = sentence
-        if incarnation(head) not in (identity, None):
-            return condition.STALE
         time.sleep(max(0.0, STEP_S - (time.monotonic() - started_s)))
 
 

@@ -25,7 +25,7 @@ ATTENDANT_GRACE_S = 3.0
 KNOCK_TIMEOUT_S = 2.0
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 15.0
-LONG_RUN_S = 60.0
+LONG_RUN_S = 30.0
 """Ray that has run for so long is started again at once when it ends."""
 
 log = logging.getLogger("RayServer")
@@ -122,8 +122,11 @@ class Keeper:
     def _slow_down(self) -> None:
         """Ray that ends again and again is started less and less often."""
         long_run = time.monotonic() - self._started_s > LONG_RUN_S
-        self._backoff_s = BACKOFF_FIRST_S if long_run else min(2 * self._backoff_s, BACKOFF_MAX_S)
-        self._not_before_s = time.monotonic() + (0.0 if long_run else self._backoff_s)
+        if long_run:
+            self._backoff_s = BACKOFF_FIRST_S
+        else:
+            self._not_before_s = time.monotonic() + self._backoff_s
+            self._backoff_s = min(2 * self._backoff_s, BACKOFF_MAX_S)
 
     def _end_ray(self, spare: frozenset[int]) -> None:
         if self._attendant is not None:
