@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -18,6 +20,9 @@ from core.directory import DirectoryLock, lock_directory, make_directory
 from core.errors import DirectoryInUse
 
 DNS_TIMEOUT_S = 5.0
+DNS_PATIENCE_S = 10.0
+SOME_ADDRESS = ("8.8.8.8", 53)
+"""Nothing is sent there."""
 _NUMBERED = re.compile(r"(.+)[-_]([1-9][0-9]*)")
 
 
@@ -54,11 +59,19 @@ def _try(directory: Path) -> Claim | None:
         return None
 
 
-def container_name(address: str) -> str | None:
+def container_name(address: str, patience_s: float = DNS_PATIENCE_S) -> str | None:
     """What Docker's DNS calls the container with this address, without the network's name; None if it does not know.
 
-    /etc/hosts has another name for it, so the resolver is told to ask the DNS alone.
+    It is asked again for a while: it may be busy when many containers start.
     """
+    deadline_s = time.monotonic() + patience_s
+    while (name := _name_in_dns(address)) is None and time.monotonic() < deadline_s:
+        time.sleep(0.5)
+    return name
+
+
+def _name_in_dns(address: str) -> str | None:
+    """/etc/hosts has another name for a container, so the resolver is told to ask the DNS alone."""
     try:
         done = subprocess.run(
             ["getent", "-s", "dns", "hosts", address], capture_output=True, timeout=DNS_TIMEOUT_S, check=False
@@ -75,8 +88,14 @@ def number_of(name: str) -> int | None:
     return int(numbered[2]) if numbered else None
 
 
-def own_address(peer_host: str, peer_port: int) -> str:
-    """The address of this machine on the way to another. Raises OSError."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting a datagram socket sends nothing
-        probe.connect((peer_host, peer_port))
+def own_address(peer_host: str, peer_port: int) -> str | None:
+    """The address of this machine on the way to another; None if there is no way, or no such host just now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect((peer_host, peer_port))  # a datagram socket sends nothing
         return str(probe.getsockname()[0])
+    return None
+
+
+def main_address() -> str:
+    """The address that this machine uses towards strangers, which is also what Ray takes for its address."""
+    return own_address(*SOME_ADDRESS) or "127.0.0.1"

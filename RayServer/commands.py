@@ -65,7 +65,7 @@ def health(settings: Settings) -> int:
     for part in (HEAD, STORAGE):
         path = settings.run_directory / part.role / condition.FILE_NAME
         if path.exists():
-            found.append(condition.read(path))
+            found.append(condition.believed(condition.read(path)))
             sys.stdout.write(f"{part.role}: {found[-1].sentence}\n")
     if not found:
         sys.stdout.write(f"neither head nor storage runs here, by {settings.run_directory}\n")
@@ -162,7 +162,8 @@ def _stop_signals(*signals: signal.Signals) -> threading.Event:
 def _container_name(settings: Settings) -> str | None:
     if settings.replica != "auto":
         return None
-    name = claim.container_name(claim.own_address(settings.head_host, settings.gcs_port))
+    address = claim.own_address(settings.head_host, settings.gcs_port) or claim.main_address()
+    name = claim.container_name(address)
     if name is None:
         log.warning("the DNS knows no name for this container; it takes the first storage directory that is free")
     return name

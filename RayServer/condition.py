@@ -40,9 +40,13 @@ def write(path: Path, well: bool, sentence: str) -> None:
 
 
 def read(path: Path) -> Condition:
-    """What was seen last; not well if that is too long ago. Raises OSError, ValueError, TypeError."""
-    condition = Condition(**json.loads(path.read_bytes()))
+    """What was seen last. Raises OSError, ValueError, TypeError."""
+    return Condition(**json.loads(path.read_bytes()))
+
+
+def believed(condition: Condition) -> Condition:
+    """Not well if it was seen too long ago: whoever looks may have stopped looking."""
     age_ms = now_ms() - condition.time_ms
-    if not 0 <= age_ms <= AGE_MAX_MS:
-        return Condition(False, f"nothing was heard for {age_ms // 1000} s; last: {condition.sentence}")
-    return condition
+    if 0 <= age_ms <= AGE_MAX_MS:
+        return condition
+    return Condition(False, f"nothing was heard for {age_ms // 1000} s; last: {condition.sentence}")

@@ -11,7 +11,6 @@ import datetime
 import ipaddress
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from core.directory import directory_failure, make_directory, write_durably
 from core.host import host_name
-from RayServer.claim import own_address
+from RayServer.claim import main_address, own_address
 from RayServer.secrets import AUTHORITY, AUTHORITY_KEY, SECRET_MODE, has_authority
 from RayServer.settings import Settings
 
@@ -38,9 +37,6 @@ OWN = "tls.pem"
 
 LIFETIME_DAYS = 3650
 COMMON_NAME_MAX = 64
-SOME_ADDRESS = ("8.8.8.8", 53)
-"""Nothing is sent there: which of its addresses a machine would use is what Ray takes for its address, too."""
-
 
 _NOTHING = dict.fromkeys(
     (
@@ -119,11 +115,8 @@ def names_here(settings: Settings) -> list[str]:
     """All names and addresses by which others may call this machine."""
     names = {"localhost", "127.0.0.1", "::1", socket.gethostname(), host_name(), settings.head_host}
     names.update(settings.tls_names)
-    if settings.node_address:
-        names.add(settings.node_address)
-    for peer in (SOME_ADDRESS, (settings.head_host, settings.gcs_port)):
-        with suppress(OSError):  # no network, or no head yet
-            names.add(own_address(*peer))
+    names.add(main_address())
+    names.update(filter(None, (settings.node_address, own_address(settings.head_host, settings.gcs_port))))
     return sorted(names)
 
 

@@ -64,7 +64,7 @@ class Machine:
     def well(self) -> bool:
         """What `health` says, without a process for it."""
         try:
-            return condition.read(self.directory / "run" / self.role / condition.FILE_NAME).well
+            return condition.believed(condition.read(self.directory / "run" / self.role / condition.FILE_NAME)).well
         except FileNotFoundError:
             return False
 

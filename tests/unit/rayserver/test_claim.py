@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from RayServer.claim import claim, number_of
+from RayServer.claim import claim, container_name, number_of, own_address
 
 
 @contextmanager
@@ -77,3 +77,36 @@ def test_new_numbers_are_the_lowest(tmp_path: Path) -> None:
 )
 def test_a_container_s_number_is_the_end_of_its_name(name: str, number: int | None) -> None:
     assert number_of(name) == number
+
+
+@pytest.fixture
+def getent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a program in the place of `getent`."""
+
+    def put(body: str) -> None:
+        program = tmp_path / "getent"
+        program.write_text(f"#!/bin/sh\n{body}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    return put
+
+
+def test_a_container_s_name_is_asked_of_the_dns_alone(getent: Callable[[str], None]) -> None:
+    getent('[ "$*" = "-s dns hosts 192.0.2.4" ] && echo "192.0.2.4       dame-storage-4.dame_default"')
+    assert container_name("192.0.2.4") == "dame-storage-4"
+
+
+def test_a_dns_that_does_not_know_yet_is_asked_again(getent: Callable[[str], None], tmp_path: Path) -> None:
+    getent(f'echo x >> {tmp_path}/asked; [ "$(wc -l < {tmp_path}/asked)" -gt 2 ] && echo "192.0.2.4 storage-4.net"')
+    assert container_name("192.0.2.4") == "storage-4"
+
+
+def test_a_dns_that_never_knows_is_given_up(getent: Callable[[str], None]) -> None:
+    getent("exit 2")
+    assert container_name("192.0.2.4", patience_s=0.1) is None
+
+
+def test_there_is_no_address_towards_a_host_that_is_not_there() -> None:
+    assert own_address("127.0.0.1", 1) == "127.0.0.1"
+    assert own_address("no-such-host.invalid", 1) is None

@@ -21,7 +21,8 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 def test_what_is_old_or_from_before_a_restart_is_not_believed(tmp_path: Path, age_ms: int) -> None:
     document = {"well": True, "sentence": "all is well", "time_ms": condition.now_ms() - age_ms}
     (tmp_path / "condition.json").write_text(json.dumps(document))
-    assert not condition.read(tmp_path / "condition.json").well
+    seen = condition.read(tmp_path / "condition.json")
+    assert seen.well and not condition.believed(seen).well
 
 
 def test_health_is_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
