@@ -37,9 +37,12 @@ class Claim:
 def claim(root: Path, number: int | None) -> Claim:
     """The directory of this number if it is free, else the first free one, those that exist first.
 
-    Raises DirectoryFailure when the root can't be written.
+    A root that is itself the directory of a storage machine, started by `ray start` alone, comes before all. Raises
+    DirectoryFailure when the root can't be written.
     """
     make_directory(root)
+    if any(root.glob("slot-*")) and (claimed := _try(root)) is not None:
+        return claimed
     existing = sorted(int(path.name[8:]) for path in root.glob("replica-*") if path.name[8:].isdecimal())
     preferred = [number] if number is not None else []
     for candidate in (*preferred, *existing):

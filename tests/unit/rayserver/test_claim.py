@@ -63,6 +63,14 @@ def test_new_numbers_are_the_lowest(tmp_path: Path) -> None:
         claimed.lock.release()
 
 
+def test_a_root_that_holds_a_storage_node_already_is_claimed_itself(tmp_path: Path) -> None:
+    (tmp_path / "slot-0").mkdir()
+    first, second = claim(tmp_path, 2), claim(tmp_path, 2)
+    assert (first.directory, second.directory) == (tmp_path, tmp_path / "replica-2")
+    first.lock.release()
+    second.lock.release()
+
+
 @pytest.mark.parametrize(
     ("name", "number"),
     [
