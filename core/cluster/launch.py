@@ -51,10 +51,11 @@ SLOW_START = (
     "starting ray client server failed",
     "proxy failed to connect to backend",
     "zombieprocess",
+    "that broke the connection",
 )
 """How Ray says that processes of its own did not start, or took longer than the 20 to 30 s it waits: another attempt is
-all it takes. The last three are of `ray://`: its proxy forks a process for each client while gRPC's threads run, and on
-a busy machine about every tenth of them crashes at once."""
+all it takes. The last four are of `ray://`: its proxy forks a process for each client while gRPC's threads run, and on
+a busy machine about every tenth of them crashes at once, or, under TLS, garbles the connection that it shares."""
 HEAD_RESOURCE = "node:__internal_head__"
 
 

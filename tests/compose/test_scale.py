@@ -26,10 +26,10 @@ def test_from_three_to_five_and_back_by_drain(cluster: Cluster) -> None:
     assert sum(project.nodes()[host]["chunks"] for host in leaving) > 0, "they must hold something to be drained of"
     for host in leaving:
         project.ask("drain", host)  # a verb that takes a node also takes the name of its container
-    eventually(lambda: all(project.nodes()[host]["state"] == "DRAINED" for host in leaving), timeout_s=420, every_s=1)
+    eventually(lambda: all(project.nodes()[host]["state"] == "drained" for host in leaving), timeout_s=420, every_s=1)
     project.up(NODES)
     assert project.containers("storage") == sorted(before)
-    eventually(lambda: all(project.nodes()[host]["state"] == "DOWN" for host in leaving), every_s=1)
+    eventually(lambda: all(project.nodes()[host]["state"] == "down" for host in leaving), every_s=1)
     for host in leaving:
         project.ask("forget", host)
     project.wait_until_whole(NODES)

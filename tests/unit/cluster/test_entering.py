@@ -47,6 +47,7 @@ def enter(monkeypatch: pytest.MonkeyPatch) -> Callable[[Ray], None]:
         "The current node timed out during startup. This could happen because",
         "Traceback\nRuntimeError: Starting Ray client server failed. See ray_client_server_23000.err",
         "Traceback\npsutil.ZombieProcess: PID still exists but it's a zombie (pid=28389)",
+        "Failed during this or a previous request. Exception that broke the connection: <_MultiThreadedRendezvous\n>",
     ],
 )
 def test_processes_of_ray_that_did_not_start_are_tried_again(enter: Callable[[Ray], None], sentence: str) -> None:
