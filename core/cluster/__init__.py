@@ -19,6 +19,8 @@ RAY_ENVIRONMENT = {
     # A call after the end of a connection would quietly start a cluster of its own.
     "RAY_ENABLE_AUTO_CONNECT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Ray would run actors behind all else on the machine (nice 15), and a late heartbeat is a suspect node.
+    "RAY_worker_niceness": "0",
     # Ray would print the traceback of a call that nobody waits for any more, such as a store beyond the quorum.
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     # Without these, the files that actors' processes log to grow for ever: 16 MiB a file, and three older ones.
