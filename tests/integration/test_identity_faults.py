@@ -26,8 +26,9 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-def test_directories_keep_who_they_are(tmp_path: Path, stack: ExitStack) -> None:
+def test_directories_keep_who_they_are(tmp_path: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the head all of Ray is gone; whatever new raylets the directories are given to, they are the same store."""
+    monkeypatch.setenv("DAME_SAFE_MODE_MS", "5000")  # the node whose directory is emptied is waited for as long
     disks = [tmp_path / f"disk-{number}" for number in range(4)]
     source = tmp_path / "kept"
     source.write_bytes(KEPT)
