@@ -83,7 +83,6 @@ LEAST = {
     ("dame_storage_copied_bytes_total",): 1,
     ("dame_storage_calls_total", "store", "done"): 3,
     ("dame_storage_call_seconds_count", "store"): 3,
-    ("dame_storage_call_seconds_count", "read"): 1,
     ("dame_storage_call_seconds_count", "copy"): 1,
 }
 """By how much each must have grown, by values of its labels; summed over all others."""
