@@ -16,6 +16,7 @@ from pathlib import Path
 import core
 from core.cluster.logs import start_logging
 from core.directory import lock_directory, make_directory
+from core.errors import ConfigurationFailure
 from core.host import host_name
 from RayServer import claim, condition, processes
 from RayServer.keeper import Keeper
@@ -74,8 +75,7 @@ def health(settings: Settings) -> int:
 
 def run(settings: Settings, words: Sequence[str]) -> int:
     """Join as a member without storage, run main.py on this terminal, and leave; its exit code is the answer."""
-    place = settings.run_directory / f"run-{os.getpid()}"
-    make_directory(place)
+    place = _own_place(settings.run_directory, f"run-{os.getpid()}")
     with (place / "log").open("ab") as output, (place / "log").open("a") as log_lines:
         start_logging("RayServer/run", "RayServer", stream=log_lines)
         processes.adopt_orphans()
@@ -135,8 +135,7 @@ def _heed_interrupts() -> None:
 
 def _keep(part: Part, settings: Settings, environment: dict[str, str], directory: Path | None) -> int:
     """Keep a part running until SIGTERM or Ctrl-C, then end all that was started."""
-    place = settings.run_directory / part.role
-    make_directory(place)
+    place = _own_place(settings.run_directory, part.role)
     lock = lock_directory(place)
     processes.adopt_orphans()
     stop = _stop_signals(signal.SIGTERM, signal.SIGINT)
@@ -150,6 +149,20 @@ def _keep(part: Part, settings: Settings, environment: dict[str, str], directory
         keeper.stop()
         lock.release()
     return DONE
+
+
+def _own_place(run_directory: Path, name: str) -> Path:
+    """A directory for what only matters while this process runs. Raises DirectoryFailure, ConfigurationFailure.
+
+    By default it is in /tmp, where anybody could have put a directory of that name first.
+    """
+    make_directory(run_directory / name)
+    if run_directory.stat().st_uid != os.geteuid():
+        raise ConfigurationFailure(
+            f"{run_directory} belongs to another user, who could replace what is in it; set DAME_RUN_DIR to a directory"
+            " of your own."
+        )
+    return run_directory / name
 
 
 def _stop_signals(*signals: signal.Signals) -> threading.Event:
