@@ -5,16 +5,17 @@ from __future__ import annotations
 import platform
 
 import pytest
-import ray
-from ray._private.utils import check_version_info
 
 from core.cluster.advice import advice
+from core.cluster.examine import RAY_VERSION
 
-HERE = {"ray_version": ray.__version__, "python_version": platform.python_version()}
+HERE = {"ray_version": RAY_VERSION, "python_version": platform.python_version()}
 
 
 def refusal(level: str, **of_the_cluster: str) -> RuntimeError:
     """What Ray raises where the cluster differs; level: how much of Python's version must be the same."""
+    from ray._private.utils import check_version_info  # not before core.cluster has set Ray's environment
+
     with pytest.raises(RuntimeError) as raised:
         check_version_info({**HERE, **of_the_cluster}, "Ray Client", python_version_match_level=level)
     return raised.value
@@ -24,8 +25,8 @@ def test_another_minor_version_of_python_over_ray_client() -> None:
     cause, told = advice(refusal("minor", python_version="3.99.4"))
     assert cause == "versions"
     assert told == (
-        f"it runs Python 3.99.4 and Ray {ray.__version__}, and this machine Python {platform.python_version()} and Ray"
-        f" {ray.__version__}. Install the same Ray here, and the same Python 3.99 (the very same for `auto` and"
+        f"it runs Python 3.99.4 and Ray {RAY_VERSION}, and this machine Python {platform.python_version()} and Ray"
+        f" {RAY_VERSION}. Install the same Ray here, and the same Python 3.99 (the very same for `auto` and"
         " HOST:PORT), or run the command inside the cluster."
     )
 
@@ -44,7 +45,7 @@ def test_another_ray() -> None:
 
 def test_versions_that_ray_tells_in_other_words() -> None:
     text = "Ray version mismatch: cluster has Ray version 2.1.0 but local Ray version is 2.2.0"
-    assert advice(RuntimeError(text)).sentence.endswith(f"{ray.__version__}. {text}")
+    assert advice(RuntimeError(text)).sentence.endswith(f"{RAY_VERSION}. {text}")
 
 
 def test_a_token_that_is_missing_or_wrong() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 
+from core.cluster.examine import inside
 from main import main
 
 
@@ -27,7 +27,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     token.touch(0o600)
     token.write_text("secret-of-this-test")
     yield
-    assert not ray.is_initialized()
+    assert not inside()
 
 
 @pytest.fixture
