@@ -302,6 +302,7 @@ def enter_ray(**arguments: Any) -> None:
     """`ray.init` with our settings. Raises ClusterUnreachable with what to do."""
     if ray.is_initialized():
         raise ConfigurationFailure("This process is connected to Ray already; call ray.shutdown() before connect().")
+    ray._raylet.Config.initialize("")  # whoever imported ray before us had it read an environment without our settings
     for attempts_left in reversed(range(START_ATTEMPTS)):
         try:
             knock(arguments["address"])
