@@ -19,6 +19,9 @@ class Upload:
     time."""
     pins: dict[str, bool] = field(default_factory=dict)
     """By chunk, whether it was watched over since before it was stored: allocated in this upload, while not adopted."""
+    replication: int | None = None
+    """What was asked for the artifact since the lease was given: the version takes it over. An upload that an earlier
+    NameNode began has what its lease says."""
 
 
 class Leases:
@@ -45,6 +48,12 @@ class Leases:
         assert lease.id not in self._uploads
         self._uploads[lease.id] = Upload(lease)
         return self._uploads[lease.id]
+
+    def set_replication(self, name: str, replication: int) -> None:
+        """It was asked for the artifact of this name: uploads under way must not take it back."""
+        for upload in self:
+            if upload.lease.name == name:
+                upload.replication = replication
 
     def renew(self, lease_id: str, now_ms: int) -> None:
         upload = self._uploads.pop(lease_id)

@@ -26,6 +26,7 @@ def set_replication(state: State, operation: str, name: str, replication: int) -
         check_enough_nodes(state, replication)
         newest = replace(state.catalog.newest(artifact), replication=replication)
         state.catalog.apply(edits.SetReplication(operation, artifact, replication, state.now_ms, newest))
+        state.leases.set_replication(name, replication)
         for key in state.catalog.chunks_of(artifact):
             state.redundancy.need(key, state.catalog.wanted(key.id))
         wanted = counted(replication, "copy", "copies")

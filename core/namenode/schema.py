@@ -37,7 +37,7 @@ CREATE INDEX prunable ON artifacts (artifact) WHERE keep_versions > 0 AND keep_v
 CREATE UNIQUE INDEX live_names ON artifacts (name) WHERE deleted_ms IS NULL;
 CREATE INDEX trash ON artifacts (deleted_ms, name) WHERE deleted_ms IS NOT NULL;
 
--- Published versions, never changed.
+-- Published versions, never changed but for `replication`.
 CREATE TABLE versions (
     artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE,
     version INTEGER NOT NULL,

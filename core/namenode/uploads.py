@@ -245,20 +245,20 @@ class Uploads:
         artifact = check_mode(state, lease.name, lease.mode)
         self._check_list(request)
         stored = self._check_stored(upload, request)
-        version = self._version(request, artifact)
+        version = self._version(request, artifact, upload.replication or lease.replication)
         edit = edits.PublishVersion(
             operation=lease.id,
             artifact=state.catalog.free_number() if artifact is None else artifact,
             version=version,
             chunks=tuple(stored.chunk for stored in request.chunks),
-            result=replace(version, warnings=tuple(self._commit_warnings(lease.replication, stored.fewest))),
+            result=replace(version, warnings=tuple(self._commit_warnings(version.replication, stored.fewest))),
             keep_versions=lease.keep_versions,
         )
         state.catalog.apply(edit)
         self._publish(request, version, stored)
         return edit.result
 
-    def _version(self, request: CommitRequest, artifact: int | None) -> Version:
+    def _version(self, request: CommitRequest, artifact: int | None, replication: int) -> Version:
         lease = request.lease
         return Version(
             name=lease.name,
@@ -266,7 +266,7 @@ class Uploads:
             size_bytes=request.size_bytes,
             chunks=len(request.chunks),
             chunk_size_bytes=lease.chunk_size_bytes,
-            replication=lease.replication,
+            replication=replication,
             digest=request.digest,
             created_ms=self._state.now_ms,
         )

@@ -93,3 +93,15 @@ def test_only_what_is_live_can_be_changed(driver: Driver) -> None:
     for name in ("a", "never", "\x01catalog"):
         with pytest.raises(ArtifactNotFound):
             replicate(driver, name, 2)
+
+
+def test_an_update_under_way_does_not_take_it_back(driver: Driver) -> None:
+    driver.put("a", b"old.")
+    lease = driver.begin("a", b"new.", "update")
+    request = driver.send(lease, b"new.")
+    replicate(driver, "a", 4)
+    assert driver.namenode.commit(driver.now_ms, request).replication == 4
+    driver.namenode.check_invariants()
+    driver.run(5_000)
+    assert driver.replicas("a") == [4]
+    assert driver.put("a", b"next", mode="update").replication == 4
