@@ -131,6 +131,7 @@ class Machines:
         self.client_address = f"ray://127.0.0.1:{self.client_port}"
         self.token_path = directory / "secrets" / "auth_token"
         self.environment = {
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # off in a process that runs an embedded cluster
             "RAY_AUTH_TOKEN": "",
             "RAY_AUTH_TOKEN_PATH": str(self.token_path),
             "DAME_HEAD": self.head_address,
