@@ -18,7 +18,8 @@ FAILED = 1
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the answer is the exit code."""
-    given = _parser().parse_args(arguments)
+    own, words = split_run(sys.argv[1:] if arguments is None else arguments)
+    given = _parser().parse_args(own)
     start_logging(f"RayServer/{given.role if given.command == 'attend' else given.command}", "RayServer")
     for flag, variable in (("head", "DAME_HEAD"), ("root", "DAME_STORAGE_DIR")):
         if value := getattr(given, flag, None):
@@ -30,11 +31,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return attend(given.role, given.condition, given.directory, settings)
         if given.command == "run":
-            return commands.run(settings, given.words)
+            return commands.run(settings, words)
         return {"head": commands.head, "storage": commands.storage, "health": commands.health}[given.command](settings)
     except DameError as error:
         sys.stderr.write(f"{error}\n")
         return FAILED
+
+
+def split_run(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is this program's own, and the words behind `run`, which are main.py's whatever they look like: argparse
+    would refuse an option among them that stands before the verb."""
+    if list(arguments[:1]) != ["run"] or list(arguments[1:2]) in (["-h"], ["--help"]):
+        return list(arguments), []
+    end = 1
+    while end < len(arguments) and arguments[end].partition("=")[0] == "--head":
+        end += 1 if "=" in arguments[end] else 2
+    return list(arguments[:end]), list(arguments[end:])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run = commands_.add_parser("run", help="join the cluster for one verb, or for the dashboard without one")
     run.add_argument("--head", metavar="HOST:PORT", help="where the head is (default $DAME_HEAD)")
-    run.add_argument("words", nargs=argparse.REMAINDER, metavar="WORDS", help="as main.py understands them")
+    run.add_argument("words", nargs="*", metavar="WORDS", help="as main.py understands them")
     commands_.add_parser("health", help="exit 0 only if this machine does its work")
     attendant = commands_.add_parser("attend")
     attendant.add_argument("role")
