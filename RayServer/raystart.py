@@ -13,9 +13,7 @@ import core
 from core.cluster import KEPT_HEAD, RAY_ENVIRONMENT, STORAGE_SLOT
 from RayServer.settings import Settings
 
-RAY_SETTINGS = {
-    # A raylet whose head is gone for so long ends by itself. Its attendant sees earlier that a new head is there.
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "60",
+RAY_SETTINGS = {  # beside RAY_ENVIRONMENT, which this process has in its own environment already
     # Ray would wait for the work on a machine that ends to move elsewhere; storage nodes stay where their disks are.
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import core
-from RayServer.raystart import HEAD, MEMBER, STORAGE, ray_environment, ray_start
+from RayServer.raystart import HEAD, MEMBER, RAY_SETTINGS, STORAGE, ray_environment, ray_start
 from RayServer.settings import settings_of
 
 
@@ -62,3 +62,8 @@ def test_processes_of_ray_import_this_very_core() -> None:
     environment = ray_environment(settings_of({}), {"PYTHONPATH": "/elsewhere"})
     root = str(Path(core.__file__).resolve().parents[1])
     assert environment["PYTHONPATH"] == f"{root}:/elsewhere"
+
+
+def test_ray_gets_the_settings_that_are_for_it_alone() -> None:
+    environment = ray_environment(settings_of({}))
+    assert {name: environment[name] for name in RAY_SETTINGS} == RAY_SETTINGS
