@@ -22,6 +22,7 @@ from core.model import (
     QuarantineUsage,
     Registration,
     ScrubState,
+    SendFullReport,
     Wish,
 )
 from core.namenode.catalog import KnownNode
@@ -67,6 +68,10 @@ class Session:
     """Number of the report that `pages` belong to."""
     changes: dict[str, ChunkKey | None] = field(default_factory=dict)
     """What heartbeats said while a report was on its way: the report may be older than they are. None: removed."""
+
+    def ask_for_report(self, now_ms: int) -> None:
+        self.asked_ms = now_ms
+        self.outbox.append(SendFullReport())
 
 
 @dataclass

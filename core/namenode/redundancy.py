@@ -224,12 +224,16 @@ class Redundancy:
             self._update(self.chunks[chunk_id])
         return True
 
-    def drop_old_claims(self) -> None:
+    def drop_old_claims(self) -> list[str]:
+        """Take back what no node has confirmed for long; the ids of the nodes that it was said of."""
+        nodes: dict[str, None] = {}
         while self._claims:
             (node_id, chunk_id), since_ms = next(iter(self._claims.items()))
             if self.now_ms - since_ms < CLAIM_MS:
-                return
+                break
             self.remove(node_id, chunk_id)
+            nodes[node_id] = None
+        return list(nodes)
 
     def _inventory(self, node_id: str) -> Inventory:
         inventory = self.inventories.get(node_id)

@@ -23,7 +23,6 @@ from core.model import (
     Registration,
     RegistrationReply,
     ScrubAll,
-    SendFullReport,
     StopServing,
 )
 from core.namenode import edits
@@ -250,18 +249,14 @@ class Reports:
         session, now_ms = member.session, self._state.now_ms
         if session.asked_ms is not None:
             if now_ms - session.asked_ms >= REPORT_WAIT_MS:
-                self._ask_for_report(member)
+                member.session.ask_for_report(self._state.now_ms)
             return
         inventory = self._state.redundancy.inventories[member.id]
         agrees = (inventory.digest, inventory.reported) == (heartbeat.inventory_digest, heartbeat.chunks)
         session.verified = session.reported and agrees
         session.changes = {}
         if not session.verified:
-            self._ask_for_report(member)
-
-    def _ask_for_report(self, member: Member) -> None:
-        member.session.asked_ms = self._state.now_ms
-        member.session.outbox.append(SendFullReport())
+            member.session.ask_for_report(self._state.now_ms)
 
     # --- Full reports -------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ class Upkeep:
             self._leave_safe_mode()
         for lease_id in state.leases.expired(now_ms):
             self._uploads.release(lease_id)
-        state.redundancy.drop_old_claims()
+        self._doubt(state.redundancy.drop_old_claims())
         state.healer.expire(now_ms)
         self.drains.check_when_due()
         self.heal_and_delete()
@@ -38,6 +38,15 @@ class Upkeep:
         self.housekeeping.step()
 
     # --- Nodes --------------------------------------------------------------------------------------------------
+
+    def _doubt(self, node_ids: list[str]) -> None:
+        """What clients said of these nodes was never confirmed. Perhaps it is this NameNode that stood still and has
+        not heard them since: what they hold is known only when they have told it anew."""
+        for node_id in node_ids:
+            session = self._state.members[node_id].session
+            session.verified = False
+            if session.asked_ms is None:
+                session.ask_for_report(self._state.now_ms)
 
     def _tell_of_silence(self, member: Member) -> None:
         if member.state == "down":

@@ -7,6 +7,7 @@ import pytest
 from core.model import CopyChunk, DeleteChunk, NodeInfo
 from core.namenode import draining
 from core.namenode.progress import Countdown
+from core.namenode.redundancy import CLAIM_MS
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import Driver
 
@@ -250,6 +251,23 @@ def test_a_node_that_was_away_is_not_drained_before_it_has_told_what_it_holds(ma
     driver.namenode.heartbeat(driver.now_ms, late[node_id])  # once more: its answer had been lost
     assert drain(driver, node_id).state == "draining"
     driver.nodes[node_id].alive = True
+    driver.run(20_000)
+    assert driver.namenode.node(driver.now_ms, node_id).node.state == "drained"
+    assert len(driver.holders(driver.chunk_ids("a")[0])) == 2
+
+
+def test_a_namenode_that_stood_still_calls_no_node_drained_before_it_has_heard_it(make_driver: MakeDriver) -> None:
+    """Simulation, seed 102541: the client's word for the only replica ran out while nobody could confirm it."""
+    driver = make_driver(3)
+    driver.run(5_000)
+    driver.put("a", b"once", replication=1)
+    (node_id,) = driver.holders(driver.chunk_ids("a")[0])
+    assert drain(driver, node_id).state == "draining"
+    driver.now_ms += CLAIM_MS + 10_000
+    for _ in range(3):
+        driver.namenode.status(driver.now_ms)
+        assert driver.namenode.node(driver.now_ms, node_id).node.state == "draining"
+        driver.now_ms += 1_100
     driver.run(20_000)
     assert driver.namenode.node(driver.now_ms, node_id).node.state == "drained"
     assert len(driver.holders(driver.chunk_ids("a")[0])) == 2
