@@ -36,13 +36,16 @@ class Nobody:
 class Task:
     """A greenlet that may wait."""
 
-    def __init__(self, scheduler: Scheduler, owner: Owner, run: Callable[[], None], name: str) -> None:
+    def __init__(
+        self, scheduler: Scheduler, owner: Owner, run: Callable[[], None], name: str, at_end: Callable[[], None]
+    ) -> None:
         self.name = name
         self.done = False
         self.killed = False
         self._scheduler = scheduler
         self._owner = owner
         self._run = run
+        self._at_end = at_end
         self._greenlet = greenlet(self._live, scheduler.hub)
         self._waits = 0
         self._woken = False
@@ -56,6 +59,7 @@ class Task:
         finally:
             self.done = True
             self._scheduler.tasks.pop(self, None)
+            self._at_end()
 
     def wait(self, timeout_ms: int | None = None) -> bool:
         """Give way until `wake` is called; False if the time ran out first. Raises Killed."""
@@ -122,8 +126,11 @@ class Scheduler:
         self._made += 1
         heapq.heappush(self._events, (self.now_ms + delay_ms, self._made, action))
 
-    def spawn(self, owner: Owner, run: Callable[[], None], name: str) -> Task:
-        task = Task(self, owner, run, name)
+    def spawn(
+        self, owner: Owner, run: Callable[[], None], name: str, at_end: Callable[[], None] = lambda: None
+    ) -> Task:
+        """at_end: called when it is over, even if it was killed before it began; no `finally` of `run` is then."""
+        task = Task(self, owner, run, name, at_end)
         self.tasks[task] = None
         self.after(0, lambda: task._resume(0))
         return task

@@ -221,16 +221,16 @@ class Workload:
         act = self._run.get(self._world.plan.workload, self._mixed)
 
         def run() -> None:
-            try:
-                while self._world.stormy:
-                    act(client, seat)
-            finally:
-                del self._tasks[client.address], self._clients[client.address]
-                if self._world.stormy:
-                    self._world.scheduler.after(200, lambda: self._seat(seat) if self._world.stormy else None)
+            while self._world.stormy:
+                act(client, seat)
+
+        def leave() -> None:
+            del self._tasks[client.address], self._clients[client.address]
+            if self._world.stormy:
+                self._world.scheduler.after(200, lambda: self._seat(seat) if self._world.stormy else None)
 
         self._clients[client.address] = client
-        self._tasks[client.address] = self._world.scheduler.spawn(client, run, client.address)
+        self._tasks[client.address] = self._world.scheduler.spawn(client, run, client.address, leave)
 
     def kill_client(self, rng: random.Random) -> str | None:
         addresses = [address for address in self._tasks if address.startswith("client")]
