@@ -87,13 +87,13 @@ def test_a_client_without_the_token_is_told_what_it_lacks(cluster: Cluster, tmp_
     assert "token" in done.stderr.decode()
 
 
-def test_a_container_beside_the_cluster_gets_nothing_without_the_token(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_container_beside_the_cluster_gets_nothing_with_a_wrong_token(cluster: Cluster) -> None:
     """The network inside is open to whoever joins it: there, too, the token decides."""
-    done = cluster.project.try_compose(
-        "run", "--rm", "-T", "-e", "RAY_AUTH_TOKEN_PATH=/tmp/none", "tui", "list", timeout_s=600
-    )
-    assert done.returncode != 0
+    stranger = ["-e", "DAME_ADDRESS=ray://head:10001", "-e", f"RAY_AUTH_TOKEN={WRONG}", "--entrypoint", "dame"]
+    done = cluster.project.try_compose("run", "--rm", "-T", *stranger, "tui", "list", timeout_s=600)
+    assert done.returncode == 1
     assert done.stdout == b""
+    assert "token is missing or wrong" in done.stderr.decode()
 
 
 def test_the_token_is_in_its_file_alone(cluster: Cluster) -> None:
