@@ -98,7 +98,6 @@ def _of_storage(nodes: Sequence[NodeInfo], host: str, directory: Path) -> tuple[
     here = [node for node in nodes if node.host == host and Path(node.directory).parent == directory]
     if not here:
         return False, f"the NameNode knows no storage node in {directory} yet"
-    node = min(
-        here, key=lambda node: node.heartbeat_age_ms
-    )  # one whose disk was replaced is known until it is forgotten
+    # The node of a disk that was replaced is known until it is forgotten; the other one is heard of.
+    node = min(here, key=lambda node: node.heartbeat_age_ms)
     return node.state in WELL, f"storage node {node.name} is {node.state}"

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.cluster import OBJECT_STORE_BYTES
 from core.errors import ConfigurationFailure
 
 GCS_PORT = 6379
 CLIENT_PORT = 10001
 DASHBOARD_PORT = 8265
-OBJECT_STORE_BYTES = 1024 * 1024 * 1024
-"""Shared memory of one machine; a transfer holds about 100 MB of it."""
 
 FIXED_PORTS_MIN = 20
 """Fewer than this in DAME_PORTS, and Ray's own processes would leave none for workers."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from core.config import MIB
+
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray's own token keeps strangers out of ports that run any code they are sent.
@@ -30,6 +32,9 @@ RAY_ENVIRONMENT = {
 
 STORAGE_SLOT = "storage_slot"
 """Ray resource: a Ray node says by it how many storage nodes it offers room for."""
+
+OBJECT_STORE_BYTES = 1024 * MIB
+"""Shared memory of one Ray node, unless told otherwise; a transfer holds about 100 MB of it."""
 
 KEPT_HEAD = "dame_head"
 """Ray resource of a head that starts the NameNode itself (`RayServer`), so that no client needs to."""

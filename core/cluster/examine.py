@@ -13,7 +13,6 @@ import ray
 
 import core
 from core.cluster import launch, remote
-from core.cluster.launch import OBJECT_STORE_BYTES
 from core.cluster.threads import within
 from core.cluster.token import head_address
 from core.doctor.facts import ClusterFacts, Heard
@@ -23,7 +22,6 @@ from core.model import NodeInfo
 from core.protocol import PROTOCOL_VERSION, RELEASE
 
 RAY_VERSION: str = ray.__version__
-EMBEDDED_OBJECT_STORE_BYTES = OBJECT_STORE_BYTES
 NAMENODE = "the NameNode"
 
 ENTER_TIMEOUT_S = 60.0
@@ -33,7 +31,7 @@ ASKED_AT_ONCE = 8
 
 BEATING = frozenset({"up", "draining", "drained"})
 
-__all__ = ["EMBEDDED_OBJECT_STORE_BYTES", "RAY_VERSION", "entered", "head_address", "inside", "look"]
+__all__ = ["RAY_VERSION", "entered", "head_address", "inside", "look"]
 
 
 def inside() -> bool:

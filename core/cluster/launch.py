@@ -18,14 +18,14 @@ from ray._private import ray_constants
 from ray.exceptions import RayError
 
 import core
-from core.cluster import KEPT_HEAD, STORAGE_SLOT, remote
+from core.cluster import KEPT_HEAD, OBJECT_STORE_BYTES, STORAGE_SLOT, remote
 from core.cluster.actors import NAMENODE
 from core.cluster.advice import advice
 from core.cluster.checkpointer import last_checkpoint
 from core.cluster.head import incarnation, knock
 from core.cluster.threads import LastingThread, within
 from core.cluster.token import check_token
-from core.config import MIB, Config
+from core.config import Config
 from core.directory import DirectoryLock, lock_directory, make_directory, write_durably
 from core.errors import ClusterUnreachable, ConfigurationFailure, DirectoryFailure, DirectoryInUse, NotReady
 from core.protocol import PROTOCOL_VERSION, RELEASE
@@ -35,9 +35,6 @@ OnStage = Callable[[str], None]
 NODES_DEFAULT = 4
 NODES_MAX = 64
 """Storage nodes in one embedded cluster: each is a process of about 80 MB."""
-
-OBJECT_STORE_BYTES = 1024 * MIB
-"""Shared memory of an embedded cluster; a transfer holds about 100 MB of it."""
 
 RAY_THREAD = LastingThread()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from core.cluster import OBJECT_STORE_BYTES
 from core.cluster import examine as cluster
 from core.config import Config
 from core.doctor import access, disks, gather, health, identities, machines
@@ -52,7 +53,7 @@ def examine(address: str | None = None, data_dir: PathLike[str] | str | None = N
         directories=place.directories,
         link=link,
         cluster=answers,
-        object_store_bytes=cluster.EMBEDDED_OBJECT_STORE_BYTES if place.embedded else 0,
+        object_store_bytes=OBJECT_STORE_BYTES if place.embedded else 0,
     )
     return report(diagnose(facts, config))
 

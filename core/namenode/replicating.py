@@ -27,10 +27,12 @@ def set_replication(state: State, operation: str, name: str, replication: int) -
         newest = replace(state.catalog.newest(artifact), replication=replication)
         state.catalog.apply(edits.SetReplication(operation, artifact, replication, state.now_ms, newest))
         state.leases.set_replication(name, replication)
-        for key in state.catalog.chunks_of(artifact):
-            state.redundancy.need(key, state.catalog.wanted(key.id))
-        wanted = counted(replication, "copy", "copies")
-        state.events.record(state.now_ms, "info", f"{wanted} of {quoted(name)} wanted from now on", artifact=name)
+        keys = list(state.catalog.chunks_of(artifact))
+        wanted = state.catalog.wanted_of(key.id for key in keys)
+        for key in keys:
+            state.redundancy.need(key, wanted[key.id])
+        copies = counted(replication, "copy", "copies")
+        state.events.record(state.now_ms, "info", f"{copies} of {quoted(name)} wanted from now on", artifact=name)
         return newest
 
     return once(state, operation, edits.SetReplication, mutate)
