@@ -7,10 +7,8 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import core
-from core.cluster import KEPT_HEAD, RAY_ENVIRONMENT, STORAGE_SLOT
+from core.cluster import KEPT_HEAD, RAY_ENVIRONMENT, STORAGE_SLOT, with_this_code
 from RayServer.settings import Settings
 
 RAY_SETTINGS = {  # beside RAY_ENVIRONMENT, which this process has in its own environment already
@@ -76,7 +74,5 @@ def ray_environment(settings: Settings, inherited: Mapping[str, str] = os.enviro
     environment = {**RAY_ENVIRONMENT, **RAY_SETTINGS, **inherited}
     if not environment.get("RAY_AUTH_TOKEN"):
         environment["RAY_AUTH_TOKEN_PATH"] = str(settings.token_path)
-    root = str(Path(core.__file__).resolve().parents[1])
-    paths = environment.get("PYTHONPATH", "").split(os.pathsep)
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, *(path for path in paths if path != root)]))
+    environment["PYTHONPATH"] = with_this_code(environment.get("PYTHONPATH", ""))
     return environment

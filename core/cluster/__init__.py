@@ -7,6 +7,7 @@ has set one already keeps it.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from core.config import MIB
 
@@ -38,6 +39,13 @@ OBJECT_STORE_BYTES = 1024 * MIB
 
 KEPT_HEAD = "dame_head"
 """Ray resource of a head that starts the NameNode itself (`RayServer`), so that no client needs to."""
+
+
+def with_this_code(python_path: str) -> str:
+    """A PYTHONPATH by which the processes that Ray starts import this very copy of core, installed or not."""
+    root = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join([root, *(path for path in python_path.split(os.pathsep) if path not in ("", root))])
+
 
 for _name, _value in RAY_ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)

@@ -18,7 +18,7 @@ from ray._private import ray_constants
 from ray.exceptions import RayError
 
 import core
-from core.cluster import KEPT_HEAD, OBJECT_STORE_BYTES, STORAGE_SLOT, remote
+from core.cluster import KEPT_HEAD, OBJECT_STORE_BYTES, STORAGE_SLOT, remote, with_this_code
 from core.cluster.actors import NAMENODE
 from core.cluster.advice import advice
 from core.cluster.checkpointer import last_checkpoint
@@ -288,11 +288,8 @@ def stay_on_loopback() -> None:
 
 
 def share_code_with_workers() -> None:
-    """Let the processes that Ray starts on this machine import this very copy of core, installed or not."""
-    root = str(Path(core.__file__).resolve().parents[1])
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if root not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, *paths]))
+    """Let the processes that Ray starts on this machine import this very copy of core."""
+    os.environ["PYTHONPATH"] = with_this_code(os.environ.get("PYTHONPATH", ""))
 
 
 def enter_ray(**arguments: Any) -> None:

@@ -29,8 +29,10 @@ class Programs:
         self.attendant = "time.sleep(600)"
 
     def words(self, what: str, code: str) -> list[str]:
-        note = f"import sys, time; open({str(self.started)!r}, 'a').write({what!r} + '\\n'); "
-        return [sys.executable, "-c", note + code]
+        """Noted here and not by the program: of two, the second may be the first to run."""
+        with self.started.open("a") as started:
+            started.write(f"{what}\n")
+        return [sys.executable, "-c", f"import sys, time; {code}"]
 
     def starts(self, what: str) -> int:
         return self.started.read_text().split().count(what)
