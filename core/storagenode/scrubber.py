@@ -1,7 +1,9 @@
 """Scrubber: re-reads every replica in turn, for ever, so that rot is found while good copies are there to heal from.
 
-A round goes through the replicas in the order of their ids. Those that are stored behind its back are read by the next
-one, within the period after they were hashed on their way in.
+A round begins with a walk that compares the directory with the inventory: a file that the disk once refused to remove
+counts again or goes, one that somebody took away is missed. Then it goes through the replicas in the order of their
+ids. Those that are stored behind its back are read by the next round, within the period after they were hashed on their
+way in.
 
 Neither hard nor quite soft: the place where a round stands is written down from time to time, so that a node that is
 restarted goes on. Losing the file, or finding it unreadable, only repeats work.
@@ -20,7 +22,7 @@ from pathlib import Path
 from core.config import Config
 from core.directory import write_durably
 from core.errors import ChunkMissing
-from core.model import ScrubState
+from core.model import ScrubState, WalkReport
 from core.storagenode.inventory import Inventory
 from core.storagenode.pace import bytes_per_s, cost_bytes, round_ms
 
@@ -60,12 +62,20 @@ class Scrubber:
     `step` belongs to one thread; `ask` and `state` may be called from any.
     """
 
-    def __init__(self, directory: Path, config: Config, inventory: Inventory, verify: Callable[[str], bool]) -> None:
-        """verify: re-read a replica and say whether it is good; raises ChunkMissing if it is gone, any other
-        StorageNodeError if that can't be told just now."""
+    def __init__(
+        self,
+        directory: Path,
+        config: Config,
+        inventory: Inventory,
+        walk: Callable[[], WalkReport],
+        verify: Callable[[str], bool],
+    ) -> None:
+        """walk: put the inventory right by the directory. verify: re-read a replica and say whether it is good; raises
+        ChunkMissing if it is gone. Both raise any other StorageNodeError if nothing can be told just now."""
         self._path = directory / FILE_NAME
         self._config = config
         self._inventory = inventory
+        self._walk = walk
         self._verify = verify
         self._place = _load(self._path)
         self._saved = self._place
@@ -99,7 +109,7 @@ class Scrubber:
         """Re-read the next replica, if it is time; answer after how many milliseconds to call again, from this call on.
 
         now_ms: wall-clock time. served_bytes: how much the node has served to others since it was started.
-        Raises StorageNodeError if nothing can be told just now; the same replica is next then.
+        Raises StorageNodeError if nothing can be told just now; the same replica, or the walk, is next then.
         """
         self._begin_if_due(now_ms)
         pause_ms = self._read_one(now_ms, self._is_busy(now_ms, served_bytes)) if self._place.running else IDLE_MS
@@ -120,7 +130,8 @@ class Scrubber:
             self._begin(replace(place, hurry=False), now_ms)
 
     def _begin(self, place: Place, now_ms: int) -> None:
-        self._place = replace(place, running=True, started_ms=now_ms, after="", bad=0)
+        found = self._walk()
+        self._place = replace(place, running=True, started_ms=now_ms, after="", bad=found.removed + found.corrupt)
         self._take_stock()
         self._save(now_ms, at_once=True)
 

@@ -82,11 +82,11 @@ class StorageNode:
         self._chunks = chunks
         self._checkpoints = Checkpoints(lock.path)
         self._inventory = Inventory(held, config.changes_per_heartbeat_max)
-        self._scrubber = Scrubber(self.directory, config, self._inventory, self.verify)
         self._report_page_chunks = config.report_page_chunks_max
         self._report = 0
         self._changing = ChunkLocks()
         self._walker = Walker(chunks, self._inventory, self._changing, self._give_up_replica)
+        self._scrubber = Scrubber(self.directory, config, self._inventory, self.walk, self.verify)
         self._lock = threading.Lock()
         """Guards the fields below; never held while the disk works."""
         self._copying: set[str] = set()

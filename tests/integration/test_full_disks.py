@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.disks import small_disk
 from tests.integration.processes import Up, assert_same, dame, dame_json, eventually, fetch
 from tests.integration.wholeness import MIB, content
 
@@ -32,20 +32,6 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         source.write_bytes(KEPT)
         dame_json("upload", "kept", "--file", str(source), data_dir=directory)
         yield directory
-
-
-@contextmanager
-def small_disk(path: Path, size_bytes: int) -> Iterator[None]:
-    path.mkdir(parents=True)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "dame-test", str(path)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"needs the right to mount a file system: {mounted.stderr.decode().strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 @contextmanager

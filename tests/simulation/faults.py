@@ -30,7 +30,7 @@ HARMLESS_FAILURES = (
 """What a disk may refuse without losing what it holds."""
 
 LITTERING = ("unlink", "rename", "stat", "open")
-"""Without these, a file that should go stays until the directory is opened again."""
+"""Without these, a half-written file that should go stays until the directory is opened again."""
 
 
 class Faults:

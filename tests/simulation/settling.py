@@ -220,7 +220,7 @@ def _on_disks(world: World) -> str:
             return f"{chunk_id[:6]} has {len(holders)} good replicas of {count}"
     for machine in world.machines:
         orphans = [chunk_id for chunk_id in world.checks.chunks_on(machine) if chunk_id not in wanted]
-        if orphans and not machine.place.may_litter:
+        if orphans:
             return f"{machine} keeps {orphans}"
         if not machine.place.may_litter and list(files_below(f"{machine.disk.directory}/incoming")):
             return f"{machine} has half-written files"

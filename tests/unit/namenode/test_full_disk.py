@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from core.config import Config
 from core.errors import ReadOnly
 from core.namenode import Catalog, NameNode, edits
 from core.namenode.ballast import FILE_NAME
+from tests.disks import small_disk
 from tests.unit.namenode.driver import CLUSTER_ID, Driver
 from tests.unit.namenode.test_catalog import chunks, publish
 
@@ -77,19 +77,9 @@ def test_without_a_ballast_the_disk_is_asked_each_time(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of 24 MiB, where this user may mount one."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no filesystem can be mounted here: {mounted.stderr.decode().strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
+def small_place(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "small", 24 * MIB):
+        yield tmp_path / "small"
 
 
 class SmallDisk:
@@ -119,8 +109,8 @@ def free_bytes(path: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
-def test_a_full_disk_takes_deletes_and_is_told_of(small_disk: Path) -> None:
-    disk = SmallDisk(small_disk)
+def test_a_full_disk_takes_deletes_and_is_told_of(small_place: Path) -> None:
+    disk = SmallDisk(small_place)
     driver = disk.driver
     for number in range(20):
         driver.put(f"a{number}", TEXT + bytes([number]))
@@ -154,8 +144,8 @@ def test_a_full_disk_takes_deletes_and_is_told_of(small_disk: Path) -> None:
     driver.close()
 
 
-def test_a_disk_that_filled_up_while_nothing_ran_is_started_on(small_disk: Path) -> None:
-    disk = SmallDisk(small_disk)
+def test_a_disk_that_filled_up_while_nothing_ran_is_started_on(small_place: Path) -> None:
+    disk = SmallDisk(small_place)
     driver = disk.driver
     driver.put("a", TEXT)
     driver.run(3_000)

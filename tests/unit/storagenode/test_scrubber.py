@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.config import DAY_MS, MIB, Config
+from core.errors import DiskFailure
 from core.model import DeleteChunk, HeartbeatReply, ScrubAll, ScrubState
 from core.storagenode.chunkstore import ChunkStore
 from core.storagenode.pace import REPLICA_COST_BYTES, YIELD, bytes_per_s, cost_bytes, round_ms
@@ -84,7 +86,7 @@ def test_what_went_bad_is_quarantined_and_told(
     run(full_node)
     heartbeat = full_node.heartbeat()
     assert (heartbeat.corrupt, heartbeat.removed) == ((victim,), ())
-    assert (heartbeat.scrub.done, heartbeat.scrub.total, heartbeat.scrub.bad) == (4, 4, 1)
+    assert (heartbeat.scrub.done, heartbeat.scrub.bad) == (heartbeat.scrub.total, 1)
     assert victim not in full_node.chunk_ids()
     assert os.path.lexists(full_node.directory / "quarantine" / f"{victim}.0")
 
@@ -94,7 +96,7 @@ def test_what_was_deleted_behind_its_back_is_told_as_removed(full_node: StorageN
     chunk_path(full_node, victim).unlink()
     run(full_node)
     heartbeat = full_node.heartbeat()
-    assert (heartbeat.corrupt, heartbeat.removed, heartbeat.scrub.bad) == ((), (victim,), 0)
+    assert (heartbeat.corrupt, heartbeat.removed, heartbeat.scrub.bad) == ((), (victim,), 1)
     assert victim not in full_node.chunk_ids()
 
 
@@ -103,6 +105,38 @@ def test_what_is_deleted_on_command_meanwhile_is_not_bad(full_node: StorageNode)
     full_node.obey(HeartbeatReply(0, True, tuple(DeleteChunk(chunk_id) for chunk_id in full_node.chunk_ids())))
     run(full_node)
     assert (state_of(full_node).done, state_of(full_node).bad) == (4, 0)
+
+
+def test_a_replica_that_the_disk_once_refused_to_let_go_counts_again(
+    full_node: StorageNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the simulation, seed 400743: such a file took room, and nobody knew of it until a restart."""
+    victim = full_node.chunk_ids()[1]
+    with monkeypatch.context() as refusing:
+        for name in ("unlink", "rename"):
+            refusing.setattr(os, name, refused)
+        full_node.obey(HeartbeatReply(0, True, (DeleteChunk(victim),)))
+    told = full_node.heartbeat()
+    full_node.confirmed(told.sequence)
+    assert told.corrupt == (victim,)
+    run(full_node)
+    assert [key.id for key in full_node.heartbeat().received] == [victim]
+    assert (victim in full_node.chunk_ids(), state_of(full_node).bad) == (True, 0)
+
+
+def refused(*_: object, **__: object) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_directory_that_cannot_be_listed_puts_the_round_off(
+    full_node: StorageNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as refusing, pytest.raises(DiskFailure):
+        refusing.setattr(os, "scandir", refused)
+        refusing.setattr(os, "listdir", refused)
+        full_node.look_after(NOW_MS)
+    run(full_node, NOW_MS + IDLE_MS)
+    assert (state_of(full_node).done, state_of(full_node).finished_ms > NOW_MS) == (4, True)
 
 
 def test_a_file_that_appears_is_not_trusted(node: StorageNode, chunk: Chunk, chunk_path: PathOf) -> None:
