@@ -70,6 +70,8 @@ class Plan:
     weather: Weather
     faults: dict[str, int]
     """Mean time between faults of each kind that happens."""
+    replicates: bool
+    """Clients change how many copies are wanted of what is stored."""
 
     @property
     def replication_min(self) -> int:
@@ -97,6 +99,7 @@ def draw(seed: int) -> Plan:
         checkpoints=checkpoints,
         weather=_weather(rng),
         faults=_faults(rng, workload),
+        replicates=rng.random() < 0.3,
     )
 
 

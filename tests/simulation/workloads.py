@@ -27,6 +27,8 @@ VERBS = ("upload", "update", "get", "piece", "version", "delete", "undelete", "p
 WHEN_LIVE = (0.7, 5, 3, 1, 2, 3, 0.5, 0.3, 1, 0.2, 0.2)
 WHEN_GONE = (6, 0.7, 0.7, 0.3, 0.3, 0.5, 3, 0.7, 1, 0.2, 0.2)
 """How often which verb is used on an artifact that is there, or is not, as far as one who sees everything can tell."""
+REPLICATE = 0.15
+"""Where clients change the number of copies: in which share of their turns."""
 AGAIN = 20
 """Of so many contents that were written last, one may be written once more."""
 RING = 4
@@ -79,6 +81,10 @@ class Client:
 
     def purge(self, name: str) -> Version | None:
         return self._mutate(Intent("purge", name), lambda: self.store.purge(name))
+
+    def replicate(self, name: str) -> Version | None:
+        wanted = self.rng.choice((self.world.config.replication, *self.world.plan.replications))
+        return self._mutate(Intent("replicate", name), lambda: self.store.replicate(name, wanted))
 
     def _mutate(self, intent: Intent, run: Callable[[], Version]) -> Version | None:
         """Ask, and hold the answer against what is true. None if it was refused, or nobody knows."""
@@ -257,6 +263,8 @@ class Workload:
         name = rng.choice(NAMES)
         live = client.world.oracle.states(name, client.world.oracle.moment)[-1] is not None
         kind = rng.choices(VERBS, WHEN_LIVE if live else WHEN_GONE)[0]
+        if client.world.plan.replicates and rng.random() < REPLICATE:
+            kind = "replicate"
         if kind in ("upload", "update"):
             client.write(kind, name, client.content())
         elif kind == "get":
