@@ -33,6 +33,12 @@ class Claim:
     directory: Path
     lock: DirectoryLock
 
+    @property
+    def slots(self) -> int:
+        """How many storage nodes live in it: one, unless it is that of a machine that offered more."""
+        numbers = [int(path.name[5:]) for path in self.directory.glob("slot-*") if path.name[5:].isdecimal()]
+        return max(numbers, default=0) + 1
+
 
 def claim(root: Path, number: int | None) -> Claim:
     """The directory of this number if it is free, else the first free one, those that exist first.

@@ -20,7 +20,7 @@ from core.errors import ConfigurationFailure
 from core.host import host_name
 from RayServer import claim, condition, processes
 from RayServer.keeper import Keeper
-from RayServer.raystart import HEAD, MEMBER, STORAGE, Part, ray_environment
+from RayServer.raystart import HEAD, MEMBER, STORAGE, Part, ray_environment, storage_part
 from RayServer.secrets import AUTHORITY, make_token
 from RayServer.settings import Settings
 
@@ -47,7 +47,7 @@ def head(settings: Settings) -> int:
 
 
 def storage(settings: Settings) -> int:
-    """Be a storage node until told to end."""
+    """Be a storage node until told to end, or all those whose directories are here already."""
     name = _container_name(settings)
     claimed = claim.claim(settings.storage_root, _number(settings, name))
     environment = ray_environment(settings)
@@ -55,7 +55,7 @@ def storage(settings: Settings) -> int:
     environment.setdefault("DAME_HOST", name or host_name())
     log.info("storage directory %s, as host %s", claimed.directory, environment["DAME_HOST"])
     try:
-        return _keep(STORAGE, settings, environment, claimed.directory)
+        return _keep(storage_part(claimed.slots), settings, environment, claimed.directory)
     finally:
         claimed.lock.release()
 

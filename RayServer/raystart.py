@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.cluster import KEPT_HEAD, RAY_ENVIRONMENT, STORAGE_SLOT, with_this_code
 from RayServer.settings import Settings
@@ -30,6 +30,11 @@ class Part:
 HEAD = Part("head", {KEPT_HEAD: 1})
 STORAGE = Part("storage", {STORAGE_SLOT: 1})
 MEMBER = Part("run")
+
+
+def storage_part(slots: int) -> Part:
+    """A storage machine with several storage nodes, as `ray start` alone may have left one."""
+    return replace(STORAGE, resources={STORAGE_SLOT: slots})
 
 
 def ray_start(part: Part, settings: Settings) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.cluster import launch, remote
 from core.config import Config
-from core.model import NodeInfo
+from core.model import NodeDetail, NodeInfo
 
 
 def enter(address: str) -> None:
@@ -38,3 +38,9 @@ def storage_nodes() -> tuple[NodeInfo, ...]:
     """All storage nodes, as the NameNode sees them. Raises ClusterUnreachable, or the NameNode's refusal."""
     nodes: tuple[NodeInfo, ...] = tuple(remote.ask_namenode("nodes"))
     return nodes
+
+
+def storage_node(node_id: str) -> NodeInfo:
+    """One of them. Raises NodeNotFound, ClusterUnreachable, or the NameNode's refusal."""
+    detail: NodeDetail = remote.ask_namenode("node", node_id)
+    return detail.node

@@ -71,6 +71,16 @@ def test_a_root_that_holds_a_storage_node_already_is_claimed_itself(tmp_path: Pa
     second.lock.release()
 
 
+def test_it_counts_the_storage_nodes_that_live_there(tmp_path: Path) -> None:
+    with_one, with_three = claim(tmp_path / "new", None), tmp_path / "old"
+    for slot in ("slot-0", "slot-2", "slot-x"):
+        (with_three / slot).mkdir(parents=True)
+    old = claim(with_three, None)
+    assert (with_one.slots, old.slots) == (1, 3)
+    with_one.lock.release()
+    old.lock.release()
+
+
 @pytest.mark.parametrize(
     ("name", "number"),
     [
