@@ -101,7 +101,7 @@ def _info(info: ArtifactInfo, _: int) -> RenderableType:
         "version": f"{info.version}, newest of {info.versions}"
         if info.version == info.newest
         else f"{info.version}, one of {info.versions} up to {info.newest}",
-        "keeps": f"the newest {count(info.keep_versions)} versions" if info.keep_versions else "all versions",
+        "keeps": f"the newest {plural(info.keep_versions, 'version')}" if info.keep_versions else "all versions",
         "size": f"{size(info.size_bytes)} ({count(info.size_bytes)} bytes)",
         "health": info.health,
         "copies": str(info.replication),

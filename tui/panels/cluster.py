@@ -137,7 +137,7 @@ def _spark(label: str, values: Sequence[float], now: int, width: int) -> Line:
 def _counts(status: ClusterStatus) -> Line:
     return _labelled(
         "holds",
-        f"{count(status.artifacts)} artifacts, {count(status.versions)} versions, {size(status.logical_bytes)}",
+        f"{plural(status.artifacts, 'artifact')}, {plural(status.versions, 'version')}, {size(status.logical_bytes)}",
     )
 
 
