@@ -1,0 +1,81 @@
+"""The wall clock of a machine steps, forth and back, while clients work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processes import ROOT, Up, dame_json, eventually
+
+pytestmark = pytest.mark.ray
+
+SECONDS = 24
+STEPS_S = (600, -3_600, 86_400, -60, -86_400, 0)
+"""The clock is off by so much, for an equal part of the time each."""
+TOLERANCE_S = 30
+
+STEPPING = """
+import os, time
+
+TRUE_NS = time.time_ns
+
+def stepped_ns():
+    with open(os.environ["STEPPED_BY_S"]) as file:
+        return TRUE_NS() + int(file.read() or 0) * 10**9
+
+time.time_ns = stepped_ns
+time.time = lambda: stepped_ns() / 1e9
+"""
+"""Python runs a module `sitecustomize` at its start, in each process of the cluster."""
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Path:
+    """A file that says by how many seconds the cluster's clock is off."""
+    path = tmp_path / "off by"
+    path.write_text("0")
+    return path
+
+
+def set_clock(clock: Path, off_by_s: int) -> None:
+    """At once: a file that is being written would be read as nothing."""
+    clock.with_suffix(".new").write_text(str(off_by_s))
+    clock.with_suffix(".new").rename(clock)
+
+
+def test_a_clock_that_steps_loses_nothing_and_takes_nobody_for_dead(tmp_path: Path, clock: Path) -> None:
+    """What the NameNode takes for the time goes forward with the clock, and on from there when it steps back."""
+    directory = tmp_path / "data"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(STEPPING)
+    up = Up(directory, "--nodes", "4", environment={"PYTHONPATH": str(tmp_path / "site"), "STEPPED_BY_S": str(clock)})
+    loader = subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.loader", str(directory), str(SECONDS)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        eventually(lambda: dame_json("status", data_dir=directory)["artifacts"] > 3)
+        off_by_s = forward_s = 0
+        for step_s in STEPS_S:
+            forward_s += max(0, step_s - off_by_s)
+            off_by_s = step_s
+            set_clock(clock, off_by_s)
+            told_s = dame_json("status", data_dir=directory)["now_ms"] / 1000
+            assert abs(told_s - time.time() - forward_s) < TOLERANCE_S, "the NameNode's clock is not the one that steps"
+            time.sleep(SECONDS / len(STEPS_S))
+        said, complaints = loader.communicate(timeout=200)
+        assert loader.returncode == 0, said.decode() + complaints.decode()
+        assert json.loads(said)["done"]["upload"] > 3, said.decode()
+        events = dame_json("events", data_dir=directory)
+        assert not [event["text"] for event in events if " is down" in event["text"]]
+    finally:
+        loader.kill()
+        loader.communicate()
+        up.stop()
