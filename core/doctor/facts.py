@@ -96,6 +96,9 @@ class Directory:
     disk: Space | None
     trouble: str = ""
     """Why it can't be understood, as a sentence."""
+    epoch: int = 0
+    """Of the last NameNode that was started on this catalog, or of the newest that this storage node has met; 0: not
+    known."""
 
 
 LinkState = Literal["stopped", "starting", "refused", "reached"]

@@ -141,17 +141,18 @@ def _slots(root: Path) -> Iterator[Path]:
 
 
 def _catalog(path: Path) -> Directory:
-    return Directory(str(path), "namenode", _cluster_of(path / CATALOG_NAME), "", _in_use(path), space(path))
+    facts = _facts_in(path / CATALOG_NAME)
+    cluster_id, epoch = facts.get("cluster_id", ""), int(facts.get("epoch", 0))
+    return Directory(str(path), "namenode", cluster_id, "", _in_use(path), space(path), epoch=epoch)
 
 
-def _cluster_of(catalog: Path) -> str:
+def _facts_in(catalog: Path) -> dict[str, str]:
     """Empty if it can't be read now: another check tells of that."""
     try:
         with closing(sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            row = connection.execute("SELECT value FROM facts WHERE key = 'cluster_id'").fetchone()
+            return dict(connection.execute("SELECT key, value FROM facts").fetchall())
     except sqlite3.Error:
-        return ""
-    return str(row[0]) if row else ""
+        return {}
 
 
 def _storage(path: Path) -> Directory:
@@ -159,8 +160,8 @@ def _storage(path: Path) -> Directory:
         known = identity.load(path)
     except DirectoryFailure as failure:
         return Directory(str(path), "storage", "", "", _in_use(path), space(path), str(failure))
-    node_id, cluster_id = (known.node_id, known.cluster_id) if known else ("", "")
-    return Directory(str(path), "storage", cluster_id, node_id, _in_use(path), space(path))
+    node_id, cluster_id, epoch = (known.node_id, known.cluster_id, known.epoch) if known else ("", "", 0)
+    return Directory(str(path), "storage", cluster_id, node_id, _in_use(path), space(path), epoch=epoch)
 
 
 def _in_use(path: Path) -> bool:

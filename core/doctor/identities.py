@@ -14,6 +14,7 @@ from core.units import plural
 def check_identities(facts: Facts) -> list[Finding]:
     wrong = [
         *_lost_catalog(facts),
+        *_older_catalog(facts),
         *_unreadable(facts),
         *_clusters(facts),
         *_copies(facts),
@@ -38,6 +39,22 @@ def _lost_catalog(facts: Facts) -> Iterator[Finding]:
             f"The catalog is gone; what it knew of is still in {facts.directories[0].path} and its like.",
             "`restore-catalog` puts the newest checkpoint in its place, and says what may be missing.",
         )
+
+
+def _older_catalog(facts: Facts) -> Iterator[Finding]:
+    """Storage nodes do not obey its NameNode yet, but each start on it makes it newer."""
+    for catalog in facts.directories:
+        met = [
+            each.epoch for each in facts.directories if each.kind == "storage" and each.cluster_id == catalog.cluster_id
+        ]
+        if catalog.kind == "namenode" and 0 < catalog.epoch < max(met, default=0):
+            yield problem(
+                "identities",
+                f"The catalog in {catalog.path} is an older copy: its last NameNode was number {catalog.epoch}, and"
+                f" storage nodes here have met number {max(met)}.",
+                "Stop the cluster at once and put the right catalog back, or move this one away and run"
+                " `restore-catalog`. Started more often, it would have everything removed that it does not know.",
+            )
 
 
 def _unreadable(facts: Facts) -> Iterator[Finding]:

@@ -264,6 +264,16 @@ def test_a_directory_of_another_cluster() -> None:
     one(identities.check_identities(facts(directories=(stranger,))), "problem")
 
 
+def test_a_catalog_that_is_an_older_copy() -> None:
+    place = (catalog(epoch=2), directory("/a", epoch=2), directory("/b", epoch=5), directory("/c", epoch=0))
+    found = one(identities.check_identities(stopped(directories=place)), "problem")
+    assert found.seen.endswith("its last NameNode was number 2, and storage nodes here have met number 5.")
+    unreadable = (catalog(epoch=0), directory("/a", epoch=5))
+    one(identities.check_identities(stopped(directories=unreadable)), "ok")
+    newer = (catalog(epoch=6), directory("/a", epoch=5))
+    one(identities.check_identities(stopped(directories=newer)), "ok")
+
+
 def test_a_copy_of_a_directory() -> None:
     copy = directory("/b", node_id="node of /a", in_use=False)
     found = one(identities.check_identities(facts(directories=(directory("/a"), copy))), "problem")

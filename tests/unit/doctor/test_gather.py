@@ -66,6 +66,7 @@ def test_the_directories_of_a_cluster(tmp_path: Path) -> None:
         ]  # fmt: skip
         assert {each.cluster_id for each in found} == {cluster.namenode.status(cluster.now_ms).cluster_id}
         assert all(each.in_use and each.disk and not each.trouble for each in found)
+        assert {each.epoch for each in found} == {1}
     finally:
         cluster.close()
     found = gather.directories(tmp_path / "namenode", tmp_path)
