@@ -18,10 +18,11 @@ from core.cluster.logs import start_logging
 from core.directory import lock_directory, make_directory
 from core.errors import ConfigurationFailure
 from core.host import host_name
+from core.token_file import make_token
 from RayServer import claim, condition, processes
 from RayServer.keeper import Keeper
 from RayServer.raystart import HEAD, MEMBER, STORAGE, Part, ray_environment, storage_part
-from RayServer.secrets import AUTHORITY, make_token
+from RayServer.secrets import AUTHORITY
 from RayServer.settings import Settings
 
 STEP_S = 0.2

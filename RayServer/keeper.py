@@ -14,9 +14,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from core.token_file import has_token
 from RayServer import condition, processes, sessions
 from RayServer.raystart import HEAD, Part, ray_start
-from RayServer.secrets import has_authority, has_token
+from RayServer.secrets import has_authority
 from RayServer.settings import Settings
 
 RAY_GRACE_S = 15.0

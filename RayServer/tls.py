@@ -26,8 +26,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from core.directory import directory_failure, make_directory, write_durably
 from core.host import host_name
+from core.token_file import SECRET_MODE
 from RayServer.claim import main_address, own_address
-from RayServer.secrets import AUTHORITY, AUTHORITY_KEY, SECRET_MODE, has_authority
+from RayServer.secrets import AUTHORITY, AUTHORITY_KEY, has_authority
 from RayServer.settings import Settings
 
 CLIENT = "client.pem"

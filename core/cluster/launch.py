@@ -29,6 +29,7 @@ from core.config import Config
 from core.directory import DirectoryLock, lock_directory, make_directory, write_durably
 from core.errors import ClusterUnreachable, ConfigurationFailure, DirectoryFailure, DirectoryInUse, NotReady
 from core.protocol import PROTOCOL_VERSION, RELEASE
+from core.token_file import default_token_file, make_token
 
 OnStage = Callable[[str], None]
 
@@ -179,6 +180,8 @@ class EmbeddedSession:
         self._refuse_lost_catalog()
         self._on_stage("starting Ray")
         share_code_with_workers()
+        if not (os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")):
+            make_token(default_token_file())
         enter_ray(
             address="local",
             num_cpus=0,

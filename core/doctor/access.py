@@ -78,7 +78,7 @@ def _token_there(token: Token, link: Link) -> list[Finding]:
     if token.state == "there":
         return []
     if link.embedded and not token.named:
-        return [ok(CHECK_TOKEN, f"There is no token in {token.source} yet; Ray makes one with the first cluster here.")]
+        return [ok(CHECK_TOKEN, f"There is no token in {token.source} yet; one is made with the first cluster here.")]
     what = {"missing": "is not there", "empty": "is empty", "unreadable": "can't be read"}[token.state]
     return [problem(CHECK_TOKEN, f"The token {token.source} {what}.", GET_TOKEN)]
 

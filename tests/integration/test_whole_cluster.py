@@ -101,8 +101,10 @@ def test_a_catalog_that_is_gone_is_not_replaced_by_an_empty_one(tmp_path: Path) 
 
 
 def test_one_node_is_a_cluster_with_a_warning(tmp_path: Path) -> None:
-    done = dame("--nodes", "1", "upload", "lonely", "content", data_dir=tmp_path / "data")
+    home = {"HOME": str(tmp_path)}
+    done = dame("--nodes", "1", "upload", "lonely", "content", data_dir=tmp_path / "data", environment=home)
     assert done.returncode == 0
+    assert (tmp_path / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600, "the token is its owner's alone"
     assert b"1" in done.stderr and b"cop" in done.stderr, done.stderr
     refused = dame("upload", "greedy", "content", "--replication", "5", data_dir=tmp_path / "data")
     assert refused.returncode == 1

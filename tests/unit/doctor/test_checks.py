@@ -108,7 +108,7 @@ def test_a_token_that_is_not_there(state: str) -> None:
 
 def test_an_embedded_cluster_makes_its_token() -> None:
     new = stopped(token=token(state="missing", permissions=None))
-    assert "Ray makes one" in one(access.check_token(new), "ok").seen
+    assert "one is made" in one(access.check_token(new), "ok").seen
     one(access.check_token(replace(new, token=token(state="missing", permissions=None, named=True))), "problem")
 
 

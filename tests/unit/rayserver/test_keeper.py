@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from core.token_file import make_token
 from RayServer import condition, keeper, processes
 from RayServer.keeper import Keeper
 from RayServer.raystart import HEAD, STORAGE, Part
-from RayServer.secrets import make_token
 from RayServer.settings import settings_of
 
 Start = Callable[..., Keeper]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from core.errors import DirectoryFailure
-from RayServer.secrets import has_token, make_token
+from core.token_file import has_token, make_token
 
 
 def test_a_token_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
@@ -21,6 +22,23 @@ def test_a_token_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> Non
     assert not make_token(path)
     assert path.read_text() == token
     assert [entry.name for entry in path.parent.iterdir()] == ["auth_token"]
+
+
+def test_of_two_that_are_made_at_once_the_first_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "auth_token"
+    link = os.link
+
+    def late(source: Path, target: Path) -> None:
+        monkeypatch.setattr(os, "link", link)
+        with monkeypatch.context() as another:
+            another.setattr(os, "getpid", lambda: 1)
+            assert make_token(path)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    assert not make_token(path)
+    assert has_token(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["auth_token"]
 
 
 def test_two_clusters_have_different_tokens(tmp_path: Path) -> None:
