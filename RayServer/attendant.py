@@ -18,7 +18,9 @@ from core.config import Config
 from core.errors import ClusterUnreachable, DameError
 from core.host import host_name
 from core.model import NodeInfo
+from core.units import plural
 from RayServer import condition, sessions
+from RayServer.claim import slots
 from RayServer.settings import Settings
 
 STEP_S = 1.0
@@ -40,7 +42,6 @@ def attend(role: str, path: Path, directory: Path | None, settings: Settings) ->
     if identity is None:
         return condition.STALE
     told = ""
-    looks = _Look(role, directory, config)
     session = member.session_directory()
     while True:
         started_s = time.monotonic()
@@ -51,7 +52,7 @@ def attend(role: str, path: Path, directory: Path | None, settings: Settings) ->
         elif there != identity:
             return condition.STALE
         else:
-            well, sentence = looks.look()
+            well, sentence = _look(role, directory, config)
         condition.write(path, well, sentence)
         if sentence != told:
             (log.info if well else log.warning)("%s", sentence)
@@ -74,32 +75,17 @@ def _enter(head: str) -> str | None:
     return None
 
 
-class _Look:
-    """Whether this machine does its work."""
-
-    def __init__(self, role: str, directory: Path | None, config: Config) -> None:
-        self._role = role
-        self._directory = directory
-        self._config = config
-        self._own: list[str] = []
-        """Ids of the storage nodes here while all is well: a large cluster need not be listed for each of its machines
-        each second."""
-
-    def look(self) -> tuple[bool, str]:
-        """Whether it does, and a sentence about it."""
-        own, self._own = self._own, []
-        try:
-            nodes = [member.storage_node(node_id) for node_id in own] or member.storage_nodes()
-        except DameError as error:
-            if self._role == "head":
-                _bring_up(self._config)
-            return False, str(error)
-        if self._role != "storage" or self._directory is None:
-            return True, "the NameNode answers"
-        here = of_directory(nodes, host_name(), self._directory)
-        well, sentence = judged(here, self._directory)
-        self._own = [node.id for node in here] if well else []
-        return well, sentence
+def _look(role: str, directory: Path | None, config: Config) -> tuple[bool, str]:
+    """Whether this machine does its work, and a sentence about it."""
+    try:
+        nodes = member.storage_nodes(host_name())
+    except DameError as error:
+        if role == "head":
+            _bring_up(config)
+        return False, str(error)
+    if role != "storage" or directory is None:
+        return True, "the NameNode answers"
+    return judged(nodes, directory)
 
 
 def _bring_up(config: Config) -> None:
@@ -110,21 +96,17 @@ def _bring_up(config: Config) -> None:
         log.warning("the NameNode can't be started: %s", error)
 
 
-def of_directory(nodes: Sequence[NodeInfo], host: str, directory: Path) -> list[NodeInfo]:
-    """The storage nodes whose slots are in a machine's directory, one for each slot.
+def judged(nodes: Sequence[NodeInfo], directory: Path) -> tuple[bool, str]:
+    """Whether each slot of a storage machine's directory has a node that does its work, and a sentence about them.
 
     The node of a disk that was replaced is known until it is forgotten; the other one in its slot is heard of.
     """
     here: dict[str, NodeInfo] = {}
     for node in sorted(nodes, key=lambda node: node.heartbeat_age_ms, reverse=True):
-        if node.host == host and Path(node.directory).parent == directory:
+        if Path(node.directory).parent == directory:
             here[node.directory] = node
-    return [here[slot] for slot in sorted(here)]
-
-
-def judged(here: Sequence[NodeInfo], directory: Path) -> tuple[bool, str]:
-    """Whether these storage nodes do their work, and a sentence about them."""
-    if not here:
-        return False, f"the NameNode knows no storage node in {directory} yet"
-    said = ", ".join(f"storage node {node.name} is {node.state}" for node in here)
-    return all(node.state in WELL for node in here), said
+    wanted = slots(directory)
+    if len(here) < wanted:
+        return False, f"the NameNode knows {len(here)} of {plural(wanted, 'storage node')} in {directory} yet"
+    said = ", ".join(f"storage node {here[slot].name} is {here[slot].state}" for slot in sorted(here))
+    return all(node.state in WELL for node in here.values()), said

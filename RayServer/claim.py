@@ -33,11 +33,11 @@ class Claim:
     directory: Path
     lock: DirectoryLock
 
-    @property
-    def slots(self) -> int:
-        """How many storage nodes live in it: one, unless it is that of a machine that offered more."""
-        numbers = [int(path.name[5:]) for path in self.directory.glob("slot-*") if path.name[5:].isdecimal()]
-        return max(numbers, default=0) + 1
+
+def slots(directory: Path) -> int:
+    """How many storage slots a machine with this directory offers: up to the highest that is there, at least one."""
+    numbers = [int(path.name[5:]) for path in directory.glob("slot-*") if path.name[5:].isdecimal() and path.is_dir()]
+    return max(numbers, default=0) + 1
 
 
 def claim(root: Path, number: int | None) -> Claim:

@@ -56,7 +56,7 @@ def storage(settings: Settings) -> int:
     environment.setdefault("DAME_HOST", name or host_name())
     log.info("storage directory %s, as host %s", claimed.directory, environment["DAME_HOST"])
     try:
-        return _keep(storage_part(claimed.slots), settings, environment, claimed.directory)
+        return _keep(storage_part(claim.slots(claimed.directory)), settings, environment, claimed.directory)
     finally:
         claimed.lock.release()
 

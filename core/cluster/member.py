@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.cluster import launch, remote
 from core.config import Config
-from core.model import NodeDetail, NodeInfo
+from core.model import NodeInfo
 
 
 def enter(address: str) -> None:
@@ -34,13 +34,7 @@ def session_directory() -> Path:
     return Path(launch.log_directory()).parent
 
 
-def storage_nodes() -> tuple[NodeInfo, ...]:
-    """All storage nodes, as the NameNode sees them. Raises ClusterUnreachable, or the NameNode's refusal."""
-    nodes: tuple[NodeInfo, ...] = tuple(remote.ask_namenode("nodes"))
+def storage_nodes(host: str) -> tuple[NodeInfo, ...]:
+    """The storage nodes of one machine, as the NameNode sees them. Raises ClusterUnreachable, or its refusal."""
+    nodes: tuple[NodeInfo, ...] = tuple(remote.ask_namenode("nodes_of", host))
     return nodes
-
-
-def storage_node(node_id: str) -> NodeInfo:
-    """One of them. Raises NodeNotFound, ClusterUnreachable, or the NameNode's refusal."""
-    detail: NodeDetail = remote.ask_namenode("node", node_id)
-    return detail.node

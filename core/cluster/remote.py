@@ -42,7 +42,7 @@ LOOKUP_TIMEOUT_S = 5.0
 LOST = (RayError, ConnectionError, TimeoutError, FutureTimeout)
 """What Ray raises when the other side, or the way to it, is gone."""
 
-QUICK = frozenset({"status", "nodes", "node", "artifacts", "events", "abandon"})
+QUICK = frozenset({"status", "nodes", "nodes_of", "node", "artifacts", "events", "abandon"})
 """Questions of a screen that asks again each second, where no answer soon is better than an old one late; and what need
 not be said at all."""
 QUICK_RETRY_MS = 5_000

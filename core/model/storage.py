@@ -92,7 +92,7 @@ class ScrubState:
     """Replicas re-read in this round, of `total`; in the last one while it rests."""
     total: int = 0
     bad: int = 0
-    """Replicas that the round found corrupt or missing."""
+    """Replicas that the round found corrupt, or missing when it began."""
     bytes_per_s: int = 0
     finished_ms: int = 0
     """When the last whole round ended; 0: none yet."""

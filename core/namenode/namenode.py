@@ -232,6 +232,11 @@ class NameNode:
         self.tick(now_ms)
         return self._reads.nodes()
 
+    def nodes_of(self, now_ms: int, host: str) -> list[NodeInfo]:
+        """Those that one machine runs, as far as they have registered with this NameNode."""
+        self.tick(now_ms)
+        return self._reads.nodes(host)
+
     def node(self, now_ms: int, node: str) -> NodeDetail:
         self.tick(now_ms)
         return self._reads.node(node)

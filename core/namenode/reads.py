@@ -184,10 +184,10 @@ class Reads:
 
     # --- Nodes --------------------------------------------------------------------------------------------------
 
-    def nodes(self) -> list[NodeInfo]:
-        """By name, `sn-99` before `sn-100`."""
-        members = sorted(self._state.members, key=lambda member: (len(member.name), member.name))
-        return [self.node_info(member) for member in members]
+    def nodes(self, host: str | None = None) -> list[NodeInfo]:
+        """All, or those of one machine; by name, `sn-99` before `sn-100`."""
+        members = [member for member in self._state.members if host in (None, member.host)]
+        return [self.node_info(member) for member in sorted(members, key=lambda it: (len(it.name), it.name))]
 
     def node_info(self, member: Member) -> NodeInfo:
         inventory = self._state.redundancy.inventories.get(member.id)

@@ -28,7 +28,7 @@ METHODS = frozenset(
         *("register", "heartbeat", "full_report", "wish"),
         *("begin", "allocate", "commit", "abandon", "set_replication"),
         *("delete", "undelete", "purge", "trash"),
-        *("locate", "artifacts", "history", "info", "status", "nodes", "node", "node_ref", "events"),
+        *("locate", "artifacts", "history", "info", "status", "nodes", "nodes_of", "node", "node_ref", "events"),
         *("checkpoint_stored", "checkpoint_failed"),
         *("set_wish", "forget", "fsck", "fsck_repair", "scrub", "scrub_progress"),
     )

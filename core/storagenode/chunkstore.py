@@ -424,12 +424,13 @@ class ChunkStore:
 
 def _entries(folder: Path) -> list[tuple[Path, int]]:
     """What has a replica's name in one directory under chunks/, with the size of its payload."""
+    found = []
     with os.scandir(folder) as entries:
-        return [
-            (folder / entry.name, _size_of(entry.stat(follow_symlinks=False)))
-            for entry in entries
-            if _CHUNK_ID.fullmatch(entry.name) and entry.name.startswith(folder.name)
-        ]
+        for entry in entries:
+            if _CHUNK_ID.fullmatch(entry.name) and entry.name.startswith(folder.name):
+                with contextlib.suppress(FileNotFoundError):  # deleted in this moment
+                    found.append((folder / entry.name, _size_of(entry.stat(follow_symlinks=False))))
+    return found
 
 
 def _size_of(facts: os.stat_result) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from core.config import Config
 from core.directory import write_durably
-from core.errors import ChunkMissing
+from core.errors import ChunkMissing, DiskFailure
 from core.model import ScrubState, WalkReport
 from core.storagenode.inventory import Inventory
 from core.storagenode.pace import bytes_per_s, cost_bytes, round_ms
@@ -51,7 +51,7 @@ class Place:
     after: str = ""
     """The last replica that was re-read; the next one is the first with a greater id."""
     bad: int = 0
-    """Replicas that this round found corrupt or missing."""
+    """Replicas that this round found corrupt, or missing when it began."""
     finished_ms: int = 0
     """When the last whole round ended."""
 
@@ -70,8 +70,9 @@ class Scrubber:
         walk: Callable[[], WalkReport],
         verify: Callable[[str], bool],
     ) -> None:
-        """walk: put the inventory right by the directory. verify: re-read a replica and say whether it is good; raises
-        ChunkMissing if it is gone. Both raise any other StorageNodeError if nothing can be told just now."""
+        """walk: put the inventory right by the directory; raises DiskFailure if it can't be listed. verify: re-read a
+        replica and say whether it is good; raises ChunkMissing if it is gone. Both raise any other StorageNodeError if
+        nothing can be told just now."""
         self._path = directory / FILE_NAME
         self._config = config
         self._inventory = inventory
@@ -109,7 +110,7 @@ class Scrubber:
         """Re-read the next replica, if it is time; answer after how many milliseconds to call again, from this call on.
 
         now_ms: wall-clock time. served_bytes: how much the node has served to others since it was started.
-        Raises StorageNodeError if nothing can be told just now; the same replica, or the walk, is next then.
+        Raises StorageNodeError if nothing can be told just now; the same replica is next then.
         """
         self._begin_if_due(now_ms)
         pause_ms = self._read_one(now_ms, self._is_busy(now_ms, served_bytes)) if self._place.running else IDLE_MS
@@ -130,8 +131,12 @@ class Scrubber:
             self._begin(replace(place, hurry=False), now_ms)
 
     def _begin(self, place: Place, now_ms: int) -> None:
-        found = self._walk()
-        self._place = replace(place, running=True, started_ms=now_ms, after="", bad=found.removed + found.corrupt)
+        try:
+            found = self._walk()
+            bad = found.removed + found.corrupt
+        except DiskFailure:  # one file may be in the way of the whole walk; what can be read is read all the same
+            bad = 0
+        self._place = replace(place, running=True, started_ms=now_ms, after="", bad=bad)
         self._take_stock()
         self._save(now_ms, at_once=True)
 

@@ -1,12 +1,12 @@
-"""Clients in a process of their own: `python -m tests.integration.loader DIRECTORY SECONDS` joins the embedded cluster
-there, works for so long, waits until the cluster is whole, verifies, and prints what happened as one JSON document."""
+"""Clients in a process of their own: `python -m tests.integration.loader DIRECTORY` joins the embedded cluster there,
+works until its standard input ends, waits until the cluster is whole, verifies, and prints what happened as one JSON
+document."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 from benchmarks.workload import Clients, small
@@ -15,10 +15,10 @@ from core.cluster.launch import log_directory
 from tests.integration.processes import eventually
 
 
-def main(directory: str, seconds: str) -> int:
+def main(directory: str) -> int:
     with connect(data_dir=directory) as store:
         with Clients(store, small(4)) as clients:
-            time.sleep(float(seconds))
+            sys.stdin.read()
         eventually(lambda: not store.status().under_replicated)
         lost = clients.verify()
         tally = clients.tally

@@ -95,6 +95,31 @@ class Up:
         return self.process.returncode
 
 
+class Loader:
+    """`tests.integration.loader` in the background, at work on an embedded cluster until `finish`."""
+
+    def __init__(self, data_dir: Path, environment: dict[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.loader", str(data_dir)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(environment or {})},
+        )
+
+    def finish(self) -> Any:
+        """What happened, once all that was stored is verified. Nothing may be lost."""
+        assert self.process.poll() is None, "it worked until now"
+        said, complaints = self.process.communicate(timeout=200)
+        assert self.process.returncode == 0, said.decode() + complaints.decode()
+        return json.loads(said)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
 def processes_using(directory: Path) -> list[int]:
     """Ids of processes that have a file under the directory open."""
     found = []

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import ROOT, Up, dame_json, eventually
+from tests.integration.processes import Loader, Up, dame_json, eventually
 
 pytestmark = pytest.mark.ray
 
-SECONDS = 24
 STEPS_S = (600, -3_600, 86_400, -60, -86_400, 0)
-"""The clock is off by so much, for an equal part of the time each."""
+"""By so much the clock is off, one after the other."""
+STAYS_S = 4
 TOLERANCE_S = 30
 
 STEPPING = """
@@ -54,12 +51,7 @@ def test_a_clock_that_steps_loses_nothing_and_takes_nobody_for_dead(tmp_path: Pa
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(STEPPING)
     up = Up(directory, "--nodes", "4", environment={"PYTHONPATH": str(tmp_path / "site"), "STEPPED_BY_S": str(clock)})
-    loader = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.loader", str(directory), str(SECONDS)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    loader = Loader(directory)
     try:
         eventually(lambda: dame_json("status", data_dir=directory)["artifacts"] > 3)
         off_by_s = forward_s = 0
@@ -69,13 +61,11 @@ def test_a_clock_that_steps_loses_nothing_and_takes_nobody_for_dead(tmp_path: Pa
             set_clock(clock, off_by_s)
             told_s = dame_json("status", data_dir=directory)["now_ms"] / 1000
             assert abs(told_s - time.time() - forward_s) < TOLERANCE_S, "the NameNode's clock is not the one that steps"
-            time.sleep(SECONDS / len(STEPS_S))
-        said, complaints = loader.communicate(timeout=200)
-        assert loader.returncode == 0, said.decode() + complaints.decode()
-        assert json.loads(said)["done"]["upload"] > 3, said.decode()
+            time.sleep(STAYS_S)
+        told = loader.finish()
+        assert told["done"]["upload"] > 3, told
         events = dame_json("events", data_dir=directory)
         assert not [event["text"] for event in events if " is down" in event["text"]]
     finally:
         loader.kill()
-        loader.communicate()
         up.stop()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import ROOT, Up
+from tests.integration.processes import Loader, Up
 
 pytestmark = pytest.mark.ray
 
@@ -31,17 +29,11 @@ LOST_CALLS = {
 def test_lost_calls_and_lost_answers_change_nothing_twice(tmp_path: Path) -> None:
     directory = tmp_path / "data"
     up = Up(directory, "--nodes", "4", environment=LOST_CALLS)
+    loader = Loader(directory, LOST_CALLS)
     try:
-        loader = subprocess.run(
-            [sys.executable, "-m", "tests.integration.loader", str(directory), "10"],
-            cwd=ROOT,
-            env={**os.environ, **LOST_CALLS},
-            capture_output=True,
-            timeout=200,
-            check=False,
-        )
-        assert loader.returncode == 0, loader.stdout.decode() + loader.stderr.decode()
-        told = json.loads(loader.stdout)
+        time.sleep(15)
+        told = loader.finish()
         assert told["injected"] > 3 and told["done"]["upload"] > 3, told
     finally:
+        loader.kill()
         up.stop()

@@ -17,7 +17,7 @@ from tests.simulation.oracle import Intent
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-QUICK = frozenset({"status", "nodes", "node", "artifacts", "events", "abandon"})
+QUICK = frozenset({"status", "nodes", "nodes_of", "node", "artifacts", "events", "abandon"})
 QUICK_RETRY_MS = 5_000
 """These two, and the rest of `NameNodeProxy`, are those of core.cluster.remote, which can't be imported without Ray."""
 

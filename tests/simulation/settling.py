@@ -165,8 +165,7 @@ def _compare_by_fsck(world: World) -> None:
     require(report is not None, "fsck can't be run at the end")
     assert report is not None
     few = bool(world.oracle.removed) or any(need.wanted > len(world.machines) for need in world.oracle.replay.needs())
-    litter = any(machine.place.may_litter for machine in world.machines)
-    clean = report.clean or few or litter
+    clean = report.clean or few
     missing = report.missing and not world.oracle.removed
     require(clean and not missing and not report.catalog, f"fsck is not content: {replace(report, quarantined=())}")
 

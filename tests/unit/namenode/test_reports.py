@@ -20,6 +20,15 @@ def test_nodes_get_their_names_in_the_order_in_which_they_join(driver: Driver) -
     assert driver[1].cluster_id == CLUSTER_ID
 
 
+def test_a_machine_is_told_of_its_own_nodes(driver: Driver) -> None:
+    beside = driver.add_node(host="host-1")
+    driver.run(3_000)
+    own = driver.namenode.nodes_of(driver.now_ms, "host-1")
+    assert [node.id for node in own] == ["node-0001", beside.id]
+    assert own == [node for node in driver.namenode.nodes(driver.now_ms) if node.host == "host-1"]
+    assert driver.namenode.nodes_of(driver.now_ms, "another") == []
+
+
 def test_a_node_of_another_cluster_is_refused_and_told_of_once(driver: Driver) -> None:
     stranger = FakeNode("stranger", "host-9", cluster_id="deadbeef-1111", directory="/data/elsewhere")
     for _ in range(3):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from RayServer.claim import claim, container_name, number_of, own_address
+from RayServer.claim import claim, container_name, number_of, own_address, slots
 
 
 @contextmanager
@@ -71,14 +71,12 @@ def test_a_root_that_holds_a_storage_node_already_is_claimed_itself(tmp_path: Pa
     second.lock.release()
 
 
-def test_it_counts_the_storage_nodes_that_live_there(tmp_path: Path) -> None:
-    with_one, with_three = claim(tmp_path / "new", None), tmp_path / "old"
-    for slot in ("slot-0", "slot-2", "slot-x"):
-        (with_three / slot).mkdir(parents=True)
-    old = claim(with_three, None)
-    assert (with_one.slots, old.slots) == (1, 3)
-    with_one.lock.release()
-    old.lock.release()
+def test_slots_are_offered_up_to_the_highest_that_is_there(tmp_path: Path) -> None:
+    assert slots(tmp_path) == slots(tmp_path / "none") == 1
+    for name in ("slot-0", "slot-2", "slot-x"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "slot-7").touch()
+    assert slots(tmp_path) == 3
 
 
 @pytest.mark.parametrize(

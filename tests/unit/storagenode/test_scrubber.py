@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from core.config import DAY_MS, MIB, Config
-from core.errors import DiskFailure
 from core.model import DeleteChunk, HeartbeatReply, ScrubAll, ScrubState
 from core.storagenode.chunkstore import ChunkStore
 from core.storagenode.pace import REPLICA_COST_BYTES, YIELD, bytes_per_s, cost_bytes, round_ms
@@ -128,15 +128,34 @@ def refused(*_: object, **__: object) -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def test_a_directory_that_cannot_be_listed_puts_the_round_off(
+def test_a_directory_that_cannot_be_listed_keeps_no_replica_from_being_read(
+    full_node: StorageNode, monkeypatch: pytest.MonkeyPatch, chunk_path: PathOf
+) -> None:
+    flipped(chunk_path(full_node, full_node.chunk_ids()[2]))
+    with monkeypatch.context() as refusing:
+        refusing.setattr(os, "scandir", refused)
+        run(full_node)
+    assert (state_of(full_node).done, state_of(full_node).bad) == (4, 1)
+    assert state_of(full_node).finished_ms > NOW_MS
+
+
+def test_a_file_that_is_deleted_while_it_is_listed_is_no_failure(
     full_node: StorageNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as refusing, pytest.raises(DiskFailure):
-        refusing.setattr(os, "scandir", refused)
-        refusing.setattr(os, "listdir", refused)
-        full_node.look_after(NOW_MS)
-    run(full_node, NOW_MS + IDLE_MS)
-    assert (state_of(full_node).done, state_of(full_node).finished_ms > NOW_MS) == (4, True)
+    victim = full_node.chunk_ids()[0]
+    scandir = os.scandir
+
+    @contextmanager
+    def late(folder: Path) -> Iterator[list[os.DirEntry[str]]]:
+        with scandir(folder) as entries:
+            listed = list(entries)
+        if victim in {entry.name for entry in listed}:
+            full_node.obey(HeartbeatReply(0, True, (DeleteChunk(victim),)))
+        yield listed
+
+    monkeypatch.setattr(os, "scandir", late)
+    report = full_node.walk()
+    assert (report.replicas, report.removed, report.corrupt) == (3, 0, 0)
 
 
 def test_a_file_that_appears_is_not_trusted(node: StorageNode, chunk: Chunk, chunk_path: PathOf) -> None:
