@@ -113,7 +113,7 @@ def _healing(status: ClusterStatus, width: int) -> Line:
         return _labelled("healing", Run(f"◌ rebalancing, {plural(status.rebalancing, 'copy', 'copies')}", "dim"))
     if status.healing_waits:
         return _labelled("healing", Run("‖ waiting", "warn"))
-    return _labelled("healing", Run("nothing to do" if not status.under_replicated else "to be ordered", "dim"))
+    return _labelled("healing", Run("nothing to do" if not status.under_replicated else "none under way", "dim"))
 
 
 def _copying(status: ClusterStatus, room: int) -> str:
