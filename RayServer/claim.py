@@ -1,7 +1,7 @@
 """Which storage directory is this replica's own, when several share one root: a volume, or a machine's disk.
 
 Each directory is claimed by an flock that lasts as long as its claimant, also between containers of one kernel. Compose
-numbers the containers of a service; number 4 prefers `replica-4`, so that scaling down takes away the containers whose
+numbers the containers of a service; number 4 takes `replica-4`, so that scaling down takes away the containers whose
 nodes were drained. A container does not know its number, but Docker's DNS does.
 """
 
@@ -13,12 +13,13 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
-from core.directory import DirectoryLock, lock_directory, make_directory
+from core.directory import DirectoryLock, is_in_use, lock_directory, make_directory
 from core.errors import DirectoryInUse
 
+OWNERS_PATIENCE_S = 10.0
 DNS_TIMEOUT_S = 5.0
 DNS_PATIENCE_S = 10.0
 SOME_ADDRESS = ("8.8.8.8", 53)
@@ -40,8 +41,12 @@ def slots(directory: Path) -> int:
     return max(numbers, default=0) + 1
 
 
-def claim(root: Path, number: int | None) -> Claim:
-    """The directory of this number if it is free, else the first free one, those that exist first.
+def claim(root: Path, number: int | None, patience_s: float = OWNERS_PATIENCE_S) -> Claim:
+    """The directory of this number if it exists and is free, else another one that does, else a new one.
+
+    A number without a directory may be that of the successor of a container that was removed: Compose gives it the next
+    number, not the one that is free. So directories that nobody holds come before a new one, once those whose own they
+    are have had so long to take them.
 
     A root that is itself the directory of a storage machine, started by `ray start` alone, comes before all. Raises
     DirectoryFailure when the root can't be written.
@@ -49,15 +54,32 @@ def claim(root: Path, number: int | None) -> Claim:
     make_directory(root)
     if any(root.glob("slot-*")) and (claimed := _try(root)) is not None:
         return claimed
-    existing = sorted(int(path.name[8:]) for path in root.glob("replica-*") if path.name[8:].isdecimal())
-    preferred = [number] if number is not None else []
-    for candidate in (*preferred, *existing):
-        if (claimed := _try(root / f"replica-{candidate}")) is not None:
-            return claimed
-    for candidate in count(1):
-        if candidate not in existing and (claimed := _try(root / f"replica-{candidate}")) is not None:
+    existing = _numbers(root)
+    if number in existing and (claimed := _try_twice(_replica(root, number))) is not None:
+        return claimed
+    if number is not None and number not in existing and any(not is_in_use(_replica(root, it)) for it in existing):
+        time.sleep(patience_s)
+    new = (it for it in count(1) if it not in existing)
+    for candidate in chain(existing, () if number is None else (number,), new):
+        if (claimed := _try(_replica(root, candidate))) is not None:
             return claimed
     raise AssertionError("numbers ended")
+
+
+def _numbers(root: Path) -> list[int]:
+    return sorted(int(path.name[8:]) for path in root.glob("replica-*") if path.name[8:].isdecimal())
+
+
+def _replica(root: Path, number: int) -> Path:
+    return root / f"replica-{number}"
+
+
+def _try_twice(directory: Path) -> Claim | None:
+    """Who only looks whether it is held, holds it for that moment."""
+    if (claimed := _try(directory)) is None:
+        time.sleep(0.1)
+        claimed = _try(directory)
+    return claimed
 
 
 def _try(directory: Path) -> Claim | None:

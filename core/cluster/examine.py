@@ -17,7 +17,7 @@ from core.cluster.threads import within
 from core.cluster.token import head_address
 from core.doctor.facts import ClusterFacts, Heard
 from core.doctor.gather import wall_ms
-from core.errors import ClusterUnreachable, DameError, StorageNodeError
+from core.errors import ClusterUnreachable, DameError, ProtocolMismatch, StorageNodeError
 from core.model import NodeInfo
 from core.protocol import PROTOCOL_VERSION, RELEASE
 
@@ -73,13 +73,13 @@ def look() -> ClusterFacts:
         status = remote.ask_namenode("status")
         nodes: tuple[NodeInfo, ...] = tuple(remote.ask_namenode("nodes"))
     except DameError as error:
-        return ClusterFacts(refusal=str(error))
+        return ClusterFacts(str(error), other_release=isinstance(error, ProtocolMismatch))
     beating = [node for node in nodes if node.state in BEATING]
     with ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="doctor") as pool:
         answers = list(pool.map(_storage_node, beating))
     heard = [answer for answer in (namenode, *answers) if answer is not None]
     silent = tuple(node.name for node, answer in zip(beating, answers, strict=True) if answer is None)
-    return ClusterFacts("", status, nodes, tuple(heard), silent, _object_stores())
+    return ClusterFacts(status=status, nodes=nodes, heard=tuple(heard), silent=silent, object_stores=_object_stores())
 
 
 def _namenode_runs() -> bool:

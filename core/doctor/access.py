@@ -28,6 +28,8 @@ def check_link(facts: Facts) -> list[Finding]:
         ]
     if link.state == "refused":
         return [problem("cluster", link.refusal, _way_in(link))]
+    if cluster.other_release:
+        return []  # the finding on versions tells of it
     if cluster.refusal:
         return [problem("cluster", cluster.refusal, _namenode_advice(link))]
     return [ok("cluster", f"The cluster {link.place} answers.")]

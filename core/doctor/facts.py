@@ -128,6 +128,8 @@ class ClusterFacts:
 
     refusal: str = ""
     """Why the NameNode does not serve, as sentences; empty if it does."""
+    other_release: bool = False
+    """That is why: its release and this one do not understand each other."""
     status: ClusterStatus | None = None
     nodes: tuple[NodeInfo, ...] = ()
     heard: tuple[Heard, ...] = ()

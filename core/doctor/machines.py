@@ -16,11 +16,14 @@ SKEW_WARN_MS = 2 * SECOND_MS
 """Beyond the doubt that the way there and back leaves: people compare times of events and logs."""
 SKEW_MS = 1 * MINUTE_MS
 """Certificates, the trash and times of grace go by the clock of the machine that looks."""
+ONE_RELEASE = "Bring all to one release: the head first, then the storage nodes one at a time, then the clients."
 
 
 def check_versions(facts: Facts) -> list[Finding]:
     here, heard = facts.here, facts.cluster.heard
     told = f"DAME {here.release} (protocol {here.protocol}), Python {here.python}, Ray {here.ray}"
+    if facts.cluster.other_release:
+        return [problem("versions", facts.cluster.refusal, ONE_RELEASE)]
     if not heard:
         return [ok("versions", f"Here: {told}.")]
     others = [finding for process in heard for finding in _differs(process, here)]
@@ -34,7 +37,7 @@ def _differs(process: Heard, here: ProcessFacts) -> Iterator[Finding]:
             "versions",
             f"{_named(process)} has DAME {there.release} (protocol {there.protocol}), and this machine"
             f" {here.release} (protocol {here.protocol}).",
-            "Bring all to one release: the head first, then the storage nodes one at a time, then the clients.",
+            ONE_RELEASE,
         )
     if there.ray != here.ray or _minor(there.python) != _minor(here.python):
         yield problem(

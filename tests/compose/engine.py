@@ -105,8 +105,8 @@ class Project:
         assert done.returncode == 0, f"compose {' '.join(words)}: {done.stderr.decode()[-4000:]}"
         return done.stdout
 
-    def up(self, nodes: int) -> None:
-        self.compose("up", "--detach", "--scale", f"storage={nodes}", timeout_s=600)
+    def up(self, nodes: int, *options: str) -> None:
+        self.compose("up", "--detach", *options, "--scale", f"storage={nodes}", timeout_s=600)
 
     def containers(self, service: str) -> list[str]:
         """Names of the service's containers that run, in the order of their numbers."""

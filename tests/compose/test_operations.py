@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.compose.conftest import NODES, Cluster
-from tests.compose.engine import Done
+from tests.compose.engine import Done, docker
 from tests.compose.test_verbs import same_python
 from tests.integration.processes import eventually
 
@@ -31,6 +31,18 @@ def test_the_doctor_finds_a_healthy_cluster_well(cluster: Cluster) -> None:
     assert done.returncode == 0, done.stdout.decode()
     found = levels(done)
     assert found["token"] == found["clocks"] == found["shared memory"] == found["replicas"] == {"ok"}, done.stdout
+    assert found["identities"] == {"ok"}, done.stdout
+
+
+def test_the_doctor_sees_the_storage_directories_from_the_head(cluster: Cluster) -> None:
+    project = cluster.project
+    victim = project.containers("storage")[0]
+    docker("stop", victim)
+    eventually(lambda: project.nodes()[victim]["state"] == "down", every_s=1)
+    report = json.loads(project.from_head("doctor", "--json").stdout)
+    told = [finding["seen"] for finding in report["findings"] if finding["check"] == "identities"]
+    assert any(seen.startswith("No process serves the storage directory") for seen in told), told
+    docker("start", victim)
 
 
 @same_python

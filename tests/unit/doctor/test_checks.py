@@ -144,6 +144,9 @@ def test_only_the_port_of_the_address_has_to_answer() -> None:
 
 def test_versions_that_are_the_same_everywhere() -> None:
     assert "in 2 processes" in one(machines.check_versions(facts()), "ok").seen
+    other = facts(cluster=ClusterFacts("This is DAME 9, and that is DAME 1.", other_release=True))
+    assert one(machines.check_versions(other), "problem").seen == other.cluster.refusal
+    assert access.check_link(other) == [], "it is told once"
     assert one(machines.check_versions(refused()), "ok").seen.startswith("Here: DAME 0.1.0")
 
 

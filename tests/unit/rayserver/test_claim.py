@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from RayServer.claim import claim, container_name, number_of, own_address, slots
+from RayServer.claim import Claim, claim, container_name, number_of, own_address, slots
 
 
 @contextmanager
@@ -38,10 +39,38 @@ def test_replicas_without_numbers_take_the_first_free_directories(tmp_path: Path
 
 
 def test_a_number_is_preferred_also_to_a_free_directory_of_another(tmp_path: Path) -> None:
-    (tmp_path / "replica-1").mkdir()
+    for number in (1, 4):
+        (tmp_path / f"replica-{number}").mkdir()
     claimed = claim(tmp_path, 4)
     assert claimed.directory == tmp_path / "replica-4"
     claimed.lock.release()
+
+
+def test_the_successor_of_a_container_that_was_removed_takes_its_directory(tmp_path: Path) -> None:
+    (tmp_path / "replica-2").mkdir()
+    with held_elsewhere(tmp_path / "replica-1"):
+        claimed = claim(tmp_path, 4, patience_s=0)
+        assert claimed.directory == tmp_path / "replica-2"
+        claimed.lock.release()
+
+
+def test_a_new_number_leaves_a_directory_to_the_one_whose_own_it_is(tmp_path: Path) -> None:
+    (tmp_path / "replica-1").mkdir()
+    owners: list[Claim] = []
+    owner = threading.Timer(0.3, lambda: owners.append(claim(tmp_path, 1)))
+    owner.start()
+    claimed = claim(tmp_path, 4, patience_s=2)
+    owner.join()
+    assert (owners[0].directory.name, claimed.directory.name) == ("replica-1", "replica-4")
+    for each in (*owners, claimed):
+        each.lock.release()
+
+
+def test_a_new_number_waits_for_nobody_where_all_directories_are_held(tmp_path: Path) -> None:
+    with held_elsewhere(tmp_path / "replica-1"):
+        claimed = claim(tmp_path, 2, patience_s=600)
+        assert claimed.directory == tmp_path / "replica-2"
+        claimed.lock.release()
 
 
 def test_a_number_that_is_held_makes_do_with_another(tmp_path: Path) -> None:
