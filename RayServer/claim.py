@@ -18,6 +18,7 @@ from pathlib import Path
 
 from core.directory import DirectoryLock, is_in_use, lock_directory, make_directory
 from core.errors import DirectoryInUse
+from core.storagenode.chunkstore import holds_replicas
 
 OWNERS_PATIENCE_S = 10.0
 DNS_TIMEOUT_S = 5.0
@@ -42,10 +43,10 @@ def slots(directory: Path) -> int:
 
 
 def claim(root: Path, number: int | None, patience_s: float = OWNERS_PATIENCE_S) -> Claim:
-    """The directory of this number if it exists and is free, else another one that does, else a new one.
+    """The directory of this number if it holds replicas, else another one that does, else its own, old or new.
 
-    A number without a directory may be that of the successor of a container that was removed: Compose gives it the next
-    number, not the one that is free. So directories that nobody holds come before a new one, once those whose own they
+    A number whose directory holds nothing may be that of the successor of a container that was removed: Compose gives
+    it the next number, not the one that is free. So replicas that nobody serves come first, once those whose own they
     are have had so long to take them.
 
     A root that is itself the directory of a storage machine, started by `ray start` alone, comes before all. Raises
@@ -55,12 +56,13 @@ def claim(root: Path, number: int | None, patience_s: float = OWNERS_PATIENCE_S)
     if any(root.glob("slot-*")) and (claimed := _try(root)) is not None:
         return claimed
     existing = _numbers(root)
-    if number in existing and (claimed := _try_twice(_replica(root, number))) is not None:
+    full = [candidate for candidate in existing if _holds_replicas(_replica(root, candidate))]
+    if number in full and (claimed := _try_twice(_replica(root, number))) is not None:
         return claimed
-    if number is not None and number not in existing and any(not is_in_use(_replica(root, it)) for it in existing):
+    if number is not None and any(not is_in_use(_replica(root, candidate)) for candidate in full):
         time.sleep(patience_s)
-    new = (it for it in count(1) if it not in existing)
-    for candidate in chain(existing, () if number is None else (number,), new):
+    new = (candidate for candidate in count(1) if candidate not in existing)
+    for candidate in chain(full, () if number is None else (number,), existing, new):
         if (claimed := _try(_replica(root, candidate))) is not None:
             return claimed
     raise AssertionError("numbers ended")
@@ -72,6 +74,10 @@ def _numbers(root: Path) -> list[int]:
 
 def _replica(root: Path, number: int) -> Path:
     return root / f"replica-{number}"
+
+
+def _holds_replicas(directory: Path) -> bool:
+    return any(holds_replicas(slot) for slot in directory.glob("slot-*"))
 
 
 def _try_twice(directory: Path) -> Claim | None:

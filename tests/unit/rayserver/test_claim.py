@@ -46,8 +46,11 @@ def test_a_number_is_preferred_also_to_a_free_directory_of_another(tmp_path: Pat
     claimed.lock.release()
 
 
-def test_the_successor_of_a_container_that_was_removed_takes_its_directory(tmp_path: Path) -> None:
-    (tmp_path / "replica-2").mkdir()
+@pytest.mark.parametrize("left_over", [False, True])
+def test_the_successor_of_a_container_that_was_removed_takes_its_directory(tmp_path: Path, left_over: bool) -> None:
+    put_replica(tmp_path / "replica-2")
+    if left_over:  # by another container of this number, whose node was drained
+        (tmp_path / "replica-4" / "slot-0").mkdir(parents=True)
     with held_elsewhere(tmp_path / "replica-1"):
         claimed = claim(tmp_path, 4, patience_s=0)
         assert claimed.directory == tmp_path / "replica-2"
@@ -55,7 +58,7 @@ def test_the_successor_of_a_container_that_was_removed_takes_its_directory(tmp_p
 
 
 def test_a_new_number_leaves_a_directory_to_the_one_whose_own_it_is(tmp_path: Path) -> None:
-    (tmp_path / "replica-1").mkdir()
+    put_replica(tmp_path / "replica-1")
     owners: list[Claim] = []
     owner = threading.Timer(0.3, lambda: owners.append(claim(tmp_path, 1)))
     owner.start()
@@ -66,7 +69,14 @@ def test_a_new_number_leaves_a_directory_to_the_one_whose_own_it_is(tmp_path: Pa
         each.lock.release()
 
 
+def put_replica(directory: Path) -> None:
+    folder = directory / "slot-0" / "chunks" / "ab"
+    folder.mkdir(parents=True)
+    (folder / ("ab" * 32)).touch()
+
+
 def test_a_new_number_waits_for_nobody_where_all_directories_are_held(tmp_path: Path) -> None:
+    put_replica(tmp_path / "replica-1")
     with held_elsewhere(tmp_path / "replica-1"):
         claimed = claim(tmp_path, 2, patience_s=600)
         assert claimed.directory == tmp_path / "replica-2"
