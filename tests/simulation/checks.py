@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
 from core.config import write_quorum
 from core.model import Command, CommitRequest, DeleteChunk, HeartbeatReply
+from core.namenode import edits
 from core.storagenode import chunkfile
 from core.storagenode.chunkfile import HEADER_BYTES
 from core.storagenode.storagenode import StorageNode
@@ -32,7 +34,11 @@ class Checks:
         self._seen: tuple[Any, ...] = ()
         self._changes = 0
         self._destroyed: dict[str, set[str]] = {}
-        """By chunk, the places where a fault destroyed a replica."""
+        """By chunk, the places where a fault destroyed a replica that may count for good all the same."""
+        self._deleted_bad: dict[str, set[str]] = {}
+        """By chunk, the places where such a replica was deleted by order; a power cut may bring it back."""
+        self._node_ids: dict[str, str] = {}
+        """By place, the node that it is, or was until it was lost."""
         self._doomed: dict[tuple[str, str], int] = {}
         """Node id and chunk of each delete that was sent, and when."""
         self._drained: set[str] = set()
@@ -89,8 +95,12 @@ class Checks:
 
     def watch(self, machine: Machine, node: StorageNode) -> None:
         """Look over a storage node's shoulder when it obeys and when it deletes."""
-        machine.place.node_id = node.id
+        machine.place.node_id = self._node_ids[machine.place.name] = node.id
         chunks = node._chunks
+        self._look_for_bad_replicas_that_came_back(machine, node)
+        chunks.write = self._mending(machine, chunks.write)  # type: ignore[method-assign]
+        chunks.bring_back = self._mending(machine, chunks.bring_back)  # type: ignore[method-assign]
+        chunks.take_in = self._mending(machine, chunks.take_in)  # type: ignore[method-assign]
         delete = chunks.delete
 
         obeyed: int | None = None
@@ -120,8 +130,31 @@ class Checks:
         chunks.delete = checked  # type: ignore[method-assign]
         chunks.quarantine = quarantine_checked  # type: ignore[method-assign]
 
+    def _mending(self, machine: Machine, act: Callable[..., Any]) -> Callable[..., Any]:
+        """Where a call has put a good replica, one that was destroyed before excuses nothing any more."""
+
+        def checked(chunk_id: str, *arguments: Any, **named: Any) -> Any:
+            done = act(chunk_id, *arguments, **named)
+            if self.is_good(machine, chunk_id):
+                for places in (self._destroyed, self._deleted_bad):
+                    places.get(chunk_id, set()).discard(machine.place.name)
+            return done
+
+        return checked
+
+    def _look_for_bad_replicas_that_came_back(self, machine: Machine, node: StorageNode) -> None:
+        """A deletion is not synced: after a power cut the file may be there again, as bad as it was."""
+        for chunk_id in node.chunk_ids():
+            places = self._deleted_bad.get(chunk_id, set())
+            if machine.place.name in places:
+                places.remove(machine.place.name)
+                self.destroyed(machine, chunk_id)
+
     def _after_delete(self, machine: Machine, chunk_id: str) -> None:
         self._world.trace.note(f"{machine.address} deleted {chunk_id[:6]}")
+        if machine.place.name in self._destroyed.get(chunk_id, ()):
+            self._destroyed[chunk_id].remove(machine.place.name)
+            self._deleted_bad.setdefault(chunk_id, set()).add(machine.place.name)
         if self._world.oracle.replay.wanted(chunk_id):
             require(bool(self.holders(chunk_id)), f"{machine} deleted the last good replica of {chunk_id[:12]}")
 
@@ -146,28 +179,43 @@ class Checks:
                 self._drained.add(member.id)
                 self._check_drained(member.id)
 
-    def after_answer(
-        self, process: NameNodeProcess, method: str, arguments: tuple[Any, ...], answer: Any, since: int
-    ) -> None:
-        """since: the moment at which the call was made."""
-        if method == "commit" and self._world.oracle.applied_at[arguments[0].lease.id] > since:
-            self._check_durable(process, arguments[0])
-        elif isinstance(answer, HeartbeatReply):
+    def after_edit(self, process: NameNodeProcess, edit: edits.Edit, arguments: tuple[Any, ...]) -> None:
+        """An edit took effect, whether or not anybody will hear of it: a client that asks again is told that it did.
+
+        arguments: of the call that is being answered.
+        """
+        if isinstance(edit, edits.PublishVersion):
+            self._check_durable(process, edit, arguments[0])
+
+    def after_answer(self, arguments: tuple[Any, ...], answer: Any) -> None:
+        if isinstance(answer, HeartbeatReply):
             for command in answer.commands:
                 if isinstance(command, DeleteChunk):
                     self._doomed[arguments[0].node_id, command.chunk_id] = self._world.now_ms
 
-    def _check_durable(self, process: NameNodeProcess, request: CommitRequest) -> None:
-        """The promise "acknowledged means durable", at the moment it is given."""
-        replication = request.lease.replication
-        for chunk_id in {stored.chunk.id: None for stored in request.chunks}:
-            on = self.excused(chunk_id)
-            quorum = self._quorum(process, replication)
-            require(
-                len(on) >= quorum,
-                f"{request.lease.name} acknowledged with {len(on)} of {quorum} replicas of {chunk_id[:12]}",
-            )
-            require(bool(self.holders(chunk_id)), f"{request.lease.name} acknowledged without a good replica")
+    def _check_durable(self, process: NameNodeProcess, edit: edits.PublishVersion, request: CommitRequest) -> None:
+        """The promise "acknowledged means durable", at the moment from which on it is given."""
+        name, quorum = edit.version.name, self._quorum(process, request.lease.replication)
+        told: dict[str, set[str]] = {key.id: set() for key in edit.chunks}
+        for stored in request.chunks:
+            told[stored.chunk.id].update(stored.nodes)
+        for chunk_id, node_ids in told.items():
+            holders = {machine.place.name for machine in self.holders(chunk_id)}
+            on = holders | self._believed(process, chunk_id, node_ids)
+            require(len(on) >= quorum, f"{name} published with {len(on)} of {quorum} replicas of {chunk_id[:12]}")
+            require(bool(holders), f"{name} published without a good replica of {chunk_id[:12]}")
+
+    def _believed(self, process: NameNodeProcess, chunk_id: str, told: set[str]) -> set[str]:
+        """Places whose replica was destroyed without the NameNode knowing.
+
+        told: the nodes that confirmed the chunk to the client.
+        """
+        assert process.namenode is not None
+        state = process.namenode._state
+        replicas = state.redundancy.chunks[chunk_id].replicas
+        counting = {member.id for member in state.members if member.role == "counts"}
+        held = {node_id for node_id in replicas.keys() | told if replicas.get(node_id) != "deleting"} & counting
+        return {place for place in self._destroyed.get(chunk_id, ()) if self._node_ids[place] in held}
 
     def _quorum(self, process: NameNodeProcess, replication: int) -> int:
         """Fewer only where the cluster is smaller than what is asked for, or nodes are down or unwanted."""

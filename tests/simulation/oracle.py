@@ -58,8 +58,6 @@ class Oracle:
         self.moment = 0
         """Edits so far."""
         self.applied_operations: dict[str, edits.Edit] = {}
-        self.applied_at: dict[str, int] = {}
-        """The moment at which each of them took effect."""
         self.pruned: dict[str, set[int]] = {}
         """By name, versions that were removed because newer ones came."""
         self._trace = trace
@@ -113,7 +111,6 @@ class Oracle:
         require(operation not in self.applied_operations, f"operation {operation} was applied twice")
         require(operation in self._intents, f"operation {operation} was asked for by nobody")
         self.applied_operations[operation] = edit
-        self.applied_at[operation] = self.moment
 
     def _published(self, edit: edits.PublishVersion) -> None:
         version, intent = edit.version, self._intents[edit.operation]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from core.checkpoint.save import Checkpointer
 from core.errors import DameError, NodeNotServing, StorageNodeError
 from core.model import CHECKPOINT_NAME, Command, CopyChunk, GiveUp, NodeRef
+from core.namenode import edits
 from core.namenode.catalog import Catalog
 from core.namenode.namenode import NameNode
 from core.namenode.service import NameNodeService
@@ -43,8 +44,12 @@ class NameNodeProcess:
     address = NAMENODE
 
     def __init__(self, world: World, faults: CatalogFaults) -> None:
+        def applied(edit: edits.Edit) -> None:
+            world.oracle.applied(edit)
+            world.checks.after_edit(self, edit, self._arguments)
+
         def open_simulated(directory: Path, cluster_id: str) -> Catalog:
-            return open_catalog(directory, cluster_id, faults, world.oracle.applied)
+            return open_catalog(directory, cluster_id, faults, applied)
 
         self._world = world
         self.paused_until_ms = 0
@@ -53,6 +58,8 @@ class NameNodeProcess:
             world.disk(NAMENODE).directory, world.config, world.new_id, lambda: world.namenode_rng, open_simulated
         )
         self._checkpoints: Task | None = None
+        self._arguments: tuple[Any, ...] = ()
+        """Of the call that is being answered."""
         self._open()
         if self.alive and world.plan.checkpoints:
             self._checkpoints = world.scheduler.spawn(self, self._keep_checkpoints, "checkpoints")
@@ -90,7 +97,7 @@ class NameNodeProcess:
 
     def ask(self, method: str, arguments: tuple[Any, ...]) -> Any:
         """One call, as the actor's shell makes it."""
-        since = self._world.oracle.moment
+        self._arguments = arguments
         try:
             answer = self._service.ask(self._world.wall_ms(), method, *arguments)
         except SimulatedCrash as crash:
@@ -99,7 +106,7 @@ class NameNodeProcess:
         finally:
             if self.alive:
                 self._world.checks.after_call(self, method)
-        self._world.checks.after_answer(self, method, arguments, answer, since)
+        self._world.checks.after_answer(arguments, answer)
         return answer
 
     def die(self, why: str) -> None:
