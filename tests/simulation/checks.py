@@ -24,6 +24,9 @@ CHUNKS_FOR_EVERY_CHECK = 40
 """With fewer chunks, every change of the NameNode's state is followed by a look at all of it; with twice as many every
 second one, and so on."""
 
+HEARTBEATS_FOR_A_LOOK = 10
+"""After so many of all nodes, the inventory of one is compared with its disk."""
+
 DOOMED_MS = 15_000
 """A delete that was sent may arrive this much later."""
 
@@ -33,6 +36,7 @@ class Checks:
         self._world = world
         self._seen: tuple[Any, ...] = ()
         self._changes = 0
+        self._heartbeats = 0
         self._destroyed: dict[str, set[str]] = {}
         """By chunk, the places where a fault destroyed a replica that may count for good all the same."""
         self._deleted_bad: dict[str, set[str]] = {}
@@ -66,6 +70,11 @@ class Checks:
     def chunks_on(self, machine: Machine) -> list[str]:
         """The names of the chunk files on a disk, good or not."""
         return machine.disk.stored_chunks()
+
+    def off_the_books(self, machine: Machine) -> set[str]:
+        """Chunks that are on a disk and not in the inventory of the process that serves it, or the reverse."""
+        node = machine.process.node if machine.process is not None else None
+        return set() if node is None else set(self.chunks_on(machine)).symmetric_difference(node.chunk_ids())
 
     def destroyed(self, machine: Machine, chunk_id: str) -> None:
         self._destroyed.setdefault(chunk_id, set()).add(machine.place.name)
@@ -130,6 +139,16 @@ class Checks:
         chunks.delete = checked  # type: ignore[method-assign]
         chunks.quarantine = quarantine_checked  # type: ignore[method-assign]
 
+    def after_heartbeat(self, machine: Machine) -> None:
+        """Between two calls the inventory is what is on the disk, but for what a fault took away, or a disk kept that
+        refused to remove it."""
+        self._heartbeats += 1
+        if self._heartbeats % HEARTBEATS_FOR_A_LOOK or machine.place.may_litter or machine.place.failing:
+            return
+        for chunk_id in self.off_the_books(machine):
+            excused = machine.place.name in self._destroyed.get(chunk_id, ())
+            require(excused, f"{machine}: {chunk_id[:12]} is on the disk or in the inventory, not both")
+
     def _mending(self, machine: Machine, act: Callable[..., Any]) -> Callable[..., Any]:
         """Where a call has put a good replica, one that was destroyed before excuses nothing any more."""
 
@@ -179,13 +198,16 @@ class Checks:
                 self._drained.add(member.id)
                 self._check_drained(member.id)
 
-    def after_edit(self, process: NameNodeProcess, edit: edits.Edit, arguments: tuple[Any, ...]) -> None:
+    def at_edit(self, process: NameNodeProcess, edit: edits.Edit, arguments: tuple[Any, ...]) -> None:
         """An edit took effect, whether or not anybody will hear of it: a client that asks again is told that it did.
 
-        arguments: of the call that is being answered.
+        arguments: of the call that is being answered. The oracle does not know of the edit yet.
         """
         if isinstance(edit, edits.PublishVersion):
             self._check_durable(process, edit, arguments[0])
+        elif isinstance(edit, (edits.PurgeArtifact, edits.PruneVersions)):
+            may = self._world.oracle.may_remove(edit, process.trash_since_ms)
+            require(may, f"{edit} removes what is to be kept")
 
     def after_answer(self, arguments: tuple[Any, ...], answer: Any) -> None:
         if isinstance(answer, HeartbeatReply):

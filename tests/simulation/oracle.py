@@ -41,6 +41,10 @@ class Intent:
 class ArtifactModel:
     name: str
     versions: list[Version] = field(default_factory=list)
+    keep_versions: int = 0
+    """So many of the newest are kept; 0 for all."""
+    deleted_ms: int | None = None
+    """When it went to the trash; 0 if its time there was ended."""
 
 
 class Oracle:
@@ -91,11 +95,15 @@ class Oracle:
         if isinstance(edit, edits.PublishVersion):
             self._published(edit)
         elif isinstance(edit, edits.DeleteArtifact):
+            self._artifacts[edit.artifact].deleted_ms = edit.time_ms
             self._set(self._artifacts[edit.artifact].name, None)
         elif isinstance(edit, edits.UndeleteArtifact):
             model = self._artifacts[edit.artifact]
             require(self._now(model.name) is None, f"{model.name} came back although it is there")
+            model.deleted_ms = None
             self._set(model.name, model.versions[-1])
+        elif isinstance(edit, edits.ExpireTrash):
+            self._artifacts[edit.artifact].deleted_ms = 0
         elif isinstance(edit, edits.NoteCheckpoint):
             self.checkpointed = edit.edits
         elif isinstance(edit, edits.PruneVersions) and edit.artifact in self._artifacts:
@@ -125,6 +133,7 @@ class Oracle:
         ids = pieces(intent.content, version.chunk_size_bytes)
         require(ids == [key.id for key in edit.chunks], f"{version.name} has another list of chunks")
         model.versions.append(version)
+        model.keep_versions = edit.keep_versions
         self._set(version.name, version)
 
     def _check_checkpoint(self, intent: Intent) -> None:
@@ -149,6 +158,39 @@ class Oracle:
     @property
     def live(self) -> dict[str, Version]:
         return {name: states[-1] for name, states in self._states.items() if states[-1] is not None}
+
+    def deleted(self) -> list[str]:
+        """Names that had an artifact, and have none."""
+        return [name for name, states in self._states.items() if states[-1] is None]
+
+    def trash(self, since_ms: int) -> dict[str, Version]:
+        """What can come back of what went to the trash since a time: by name, the newest version of what was deleted
+        last."""
+        last: dict[str, tuple[int, int, Version]] = {}
+        for artifact, model in self._artifacts.items():
+            if model.deleted_ms is not None and model.deleted_ms >= since_ms and self._now(model.name) is None:
+                entry = (model.deleted_ms, artifact, model.versions[-1])
+                last[model.name] = max(last.get(model.name, entry), entry, key=lambda known: known[:2])
+        return {name: newest for name, (_, _, newest) in last.items()}
+
+    def overdue(self, since_ms: int) -> list[str]:
+        """Names of artifacts that went to the trash before a time, and of those with more versions than are kept."""
+        return [
+            model.name
+            for model in self._artifacts.values()
+            if (model.deleted_ms is not None and model.deleted_ms < since_ms)
+            or 0 < model.keep_versions < len(model.versions)
+        ]
+
+    def may_remove(self, edit: edits.PurgeArtifact | edits.PruneVersions, since_ms: int) -> bool:
+        """Whether versions may go: of what went to the trash before this time, or those beyond the number to keep."""
+        model = self._artifacts.get(edit.artifact)
+        if model is None or (model.deleted_ms is not None and model.deleted_ms < since_ms):
+            return True  # none of a client's, or expired
+        if isinstance(edit, edits.PurgeArtifact):
+            return False
+        left = sum(version.version >= edit.oldest for version in model.versions)
+        return 0 < model.keep_versions <= left
 
     def versions(self) -> list[Version]:
         """All versions that are kept, of artifacts in the trash too."""

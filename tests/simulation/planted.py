@@ -18,12 +18,15 @@ from core.errors import StorageNodeError
 from core.gateway import Call
 from core.model import HeartbeatReply
 from core.namenode import applying, edits
+from core.namenode.catalog import Catalog
 from core.namenode.deleting import Deleter
 from core.namenode.draining import Drains
 from core.namenode.healing import Healer
+from core.namenode.housekeeping import Housekeeping
 from core.namenode.leases import Leases
 from core.namenode.membership import Member
 from core.namenode.redundancy import Chunk, Redundancy
+from core.namenode.schema import INTEGER_MAX
 from core.namenode.uploads import Uploads
 from core.storagenode import chunkfile, chunkstore
 from core.storagenode.storagenode import StorageNode
@@ -214,6 +217,28 @@ def last_good_replica_removed() -> Iterator[None]:
 def drained_too_early() -> Iterator[None]:
     """A draining node is said to be drained while it still has the only replica of something."""
     with replaced(Drains, "_short_chunks", lambda self, member: iter(())):
+        yield
+
+
+@planted
+def trash_emptied_too_early() -> Iterator[None]:
+    """What is deleted is purged without waiting for the end of its time in the trash."""
+    ships = Catalog.deleted_before
+    with replaced(Catalog, "deleted_before", lambda self, time_ms: ships(self, INTEGER_MAX)):
+        yield
+
+
+@planted
+def trash_never_emptied() -> Iterator[None]:
+    """What is in the trash stays there for ever."""
+    with replaced(Housekeeping, "_empty_trash", lambda self: False):
+        yield
+
+
+@planted
+def old_versions_kept() -> Iterator[None]:
+    """Versions beyond the number that an artifact is to keep stay."""
+    with replaced(Housekeeping, "_prune", lambda self: False):
         yield
 
 

@@ -45,8 +45,8 @@ class NameNodeProcess:
 
     def __init__(self, world: World, faults: CatalogFaults) -> None:
         def applied(edit: edits.Edit) -> None:
+            world.checks.at_edit(self, edit, self._arguments)
             world.oracle.applied(edit)
-            world.checks.after_edit(self, edit, self._arguments)
 
         def open_simulated(directory: Path, cluster_id: str) -> Catalog:
             return open_catalog(directory, cluster_id, faults, applied)
@@ -91,6 +91,12 @@ class NameNodeProcess:
     @property
     def catalog(self) -> Catalog | None:
         return self._service.catalog
+
+    @property
+    def trash_since_ms(self) -> int:
+        """What went to the trash before, by the clock of the NameNode that is there, is gone for good."""
+        assert self.namenode is not None
+        return self.namenode._state.now_ms - self._world.config.trash_retention_ms
 
     def serve(self, run: Callable[[NameNodeProcess], Any]) -> Any:
         return run(self)
@@ -300,6 +306,7 @@ class StorageProcess:
                 conversation.step(self._carry_out)
             except DameError as error:
                 self._world.trace.note(f"{self.address} no heartbeat: {type(error).__name__}: {error}")
+            self._world.checks.after_heartbeat(self.machine)
             self._rest(max(1, interval_ms - (self._world.now_ms - started_ms)))
 
     def _rest(self, duration_ms: int) -> None:

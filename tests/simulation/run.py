@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from core import fsck
-from core.namenode import draining, housekeeping
+from core.namenode import draining, housekeeping, readings
 from core.transfer import download
 from tests.simulation.disk import Disks
 from tests.simulation.faults import Faults
@@ -49,7 +49,7 @@ def run_seed(seed: int, mutate: Mutation | None = None, keep_trace: bool = False
     logging.getLogger("dame").setLevel(logging.CRITICAL)
     directory = Path(tempfile.mkdtemp(prefix="dame-simulation-", dir=MEMORY if MEMORY.is_dir() else None))
     try:
-        with (mutate or contextlib.nullcontext)(), _small_pages():
+        with (mutate or contextlib.nullcontext)(), _small():
             return _run(seed, directory, keep_trace)
     finally:
         shutil.rmtree(directory)
@@ -60,12 +60,14 @@ SMALL: tuple[tuple[ModuleType, str, int], ...] = (
     (fsck, "PAGE_CHUNKS", 10),
     (draining, "STEP_CHUNKS", 5),
     (housekeeping, "COUNTED_DOWN_MAX", 3),
+    (readings, "READING_MS", 60_000),
 )
 
 
 @contextlib.contextmanager
-def _small_pages() -> Iterator[None]:
-    """What is done in pages or steps takes several of them, although everything here is small."""
+def _small() -> Iterator[None]:
+    """What is done in pages or steps takes several of them, although everything here is small; and a reading that
+    nobody ended is forgotten within the run."""
     before = [getattr(module, name) for module, name, _ in SMALL]
     for module, name, value in SMALL:
         setattr(module, name, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from core.model import FsckReport
+from core.model import FsckReport, Version
 from tests.simulation.faults import rot_one
 from tests.simulation.filesystem import files_below
 from tests.simulation.oracle import require
@@ -18,7 +18,10 @@ CLIENTS_MS = 300_000
 """The last calls of all clients have ended by then."""
 STAYS_MS = 5_000
 REST_MS = 400_000
-"""From the end of the faults until all is at rest: leases, claims, grace and copies that failed all take their time."""
+"""From the end of the faults until all is at rest: leases, claims, grace, readings that nobody ended, time in the trash
+and copies that failed all take their time."""
+BRINK_MS = 10_000
+"""What has less time left in the trash may be gone when it is asked for."""
 
 
 def settle(world: World, workload: Workload) -> None:
@@ -185,11 +188,14 @@ def _unrest(world: World) -> str:
         "unhealthy chunks": _unhealthy(world),
         "surplus": list(redundancy.surplus),
         "copies": len(state.healer),
+        "overdue": world.oracle.overdue(world.namenode.trash_since_ms),
+        "leftovers": state.catalog.leftover(),
         "garbage": [
             chunk.id for chunk in redundancy.chunks.values() if not chunk.wanted and present & chunk.replicas.keys()
         ],
     }
-    return ", ".join(f"{what}: {which}" for what, which in reasons.items() if which) or _on_disks(world)
+    told = ", ".join(f"{what}: {which}" for what, which in reasons.items() if which)
+    return told or _on_disks(world) or _off_the_books(world)
 
 
 def _unhealthy(world: World) -> list[str]:
@@ -226,17 +232,49 @@ def _on_disks(world: World) -> str:
     return ""
 
 
+def _off_the_books(world: World) -> str:
+    """Each storage node serves the files that are on its disk, and no others."""
+    differing = ((machine, world.checks.off_the_books(machine)) for machine in world.machines)
+    return ", ".join(
+        f"{machine} differs from its disk: {sorted(chunk_ids)}" for machine, chunk_ids in differing if chunk_ids
+    )
+
+
 def _read_everything(world: World) -> None:
-    """Every version that was acknowledged is there, byte for byte; those in the trash come back for it."""
+    """Every version that was acknowledged is there, byte for byte, and what was deleted is not, as long as nobody takes
+    it out of the trash."""
     assert world.namenode is not None
     assert world.namenode.catalog is not None
     world.oracle.check_replay(world.namenode.catalog)
 
     def act(client: Client) -> None:
         for name, newest in sorted(world.oracle.live.items()):
-            if world.oracle.is_whole(newest):
-                require(client.read(name) is not None, f"{name} can't be read at the end")
-            for version in world.oracle.versions_of(name, newest):
-                require(client.read_version(name, version) is not None, f"{name} version {version} can't be read")
+            _read_artifact(client, name, newest)
+        for name in sorted(world.oracle.deleted()):
+            require(client.misses(name), f"{name} was deleted and is not called missing")
+        _take_out_of_trash(client)
 
     _as_client(world, act, "last reader")
+
+
+def _read_artifact(client: Client, name: str, newest: Version) -> None:
+    oracle = client.world.oracle
+    if oracle.is_whole(newest):
+        require(client.read(name) is not None, f"{name} can't be read at the end")
+    for version in oracle.versions_of(name, newest):
+        require(client.read_version(name, version) is not None, f"{name} version {version} can't be read")
+
+
+def _take_out_of_trash(client: Client) -> None:
+    """What was deleted not long ago comes back as it was; what is on the brink of its end may or may not."""
+    world = client.world
+    for name in sorted(world.oracle.deleted()):
+        assert world.namenode is not None
+        since_ms = world.namenode.trash_since_ms
+        surely = world.oracle.trash(since_ms + BRINK_MS).get(name)
+        perhaps = world.oracle.trash(since_ms).get(name)
+        if surely is not None:
+            require(client.undelete(name) is not None, f"{name} does not come back from the trash")
+            _read_artifact(client, name, surely)
+        elif perhaps is None:
+            require(client.undelete(name) is None, f"{name} came back although its time in the trash was over")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from core.errors import DameError, Rejected, Unavailable
+from core.errors import ArtifactNotFound, DameError, Rejected, Unavailable
 from core.model import FsckReport, Version
 from core.store import ArtifactStore
 from tests.simulation.client import SimulatedGateway
@@ -114,6 +114,16 @@ class Client:
         self._note(f"get {name}: {len(content)}")
         self._oracle.was_read(name, content, since)
         return content
+
+    def misses(self, name: str) -> bool:
+        """Whether it is told that there is no artifact of this name."""
+        try:
+            self.store.get(name)
+        except ArtifactNotFound:
+            return True
+        except DameError as error:
+            self._note(f"get {name}: {type(error).__name__}: {error}")
+        return False
 
     def read_version(self, name: str, version: int) -> bytes | None:
         since = self._oracle.moment
