@@ -35,8 +35,8 @@ bench: $(INSTALLED) ## Measure transfers, latencies and start-up beside their li
 simulate: $(INSTALLED) ## Run whole clusters in virtual time under random faults (SEEDS=20000)
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
-soak: $(INSTALLED) ## Clients at work under random faults, then a reckoning (ARGS="--minutes 60")
-	$(BIN)/python benchmarks/soak.py $(ARGS)
+soak: $(INSTALLED) ## Clients under random faults, then a reckoning (ARGS="--minutes 60"; SEEDS=500: in the simulation)
+	$(if $(filter command line,$(origin SEEDS)),$(BIN)/python -m tests.simulation --seeds $(SEEDS),$(BIN)/python benchmarks/soak.py) $(ARGS)
 
 compose: ## Start a cluster of containers, or run another command of Docker Compose on it (ARGS="run --rm tui")
 	$(COMPOSE) $(or $(ARGS),up --detach --build)
