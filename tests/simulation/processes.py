@@ -109,9 +109,10 @@ class NameNodeProcess:
         except SimulatedCrash as crash:
             self.die(f"a crash of its own: {crash}")
             raise ProcessGone from None
-        finally:
-            if self.alive:
-                self._world.checks.after_call(self, method)
+        except Exception:
+            self._world.checks.after_call(self, method)
+            raise
+        self._world.checks.after_call(self, method)
         self._world.checks.after_answer(arguments, answer)
         return answer
 
