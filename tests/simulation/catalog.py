@@ -73,6 +73,11 @@ class SimulatedCatalog(Catalog):
         self._connection: Any = FaultyConnection(self._connection, faults)
         self.writer._connection = self._connection
 
+    @property
+    def dies_unanswered(self) -> bool:
+        """Whether the process ends with the next mutation of a client, before the client hears of it."""
+        return self._faults.crash_unanswered
+
     def apply(self, edit: edits.Edit) -> None:
         before = self._connection.committed
         try:

@@ -31,6 +31,7 @@ from core.namenode.uploads import Uploads
 from core.storagenode import chunkfile, chunkstore
 from core.storagenode.storagenode import StorageNode
 from core.transfer.download import ChunkRead, Download
+from tests.simulation.catalog import SimulatedCatalog
 
 Mutation = Callable[[], AbstractContextManager[None]]
 
@@ -73,6 +74,20 @@ def changed(kind: type, change: Callable[..., None]) -> Iterator[None]:
 def early_acknowledgement() -> Iterator[None]:
     """A version is published as soon as one storage node has its chunks."""
     with replaced(Uploads, "_quorum", lambda self, replication: 1):
+        yield
+
+
+@planted
+def early_acknowledgement_unheard() -> Iterator[None]:
+    """The same, but only by a NameNode that dies before it answers: what it committed is acknowledged by the next."""
+    ships = Uploads._quorum
+
+    def quorum(self: Uploads, replication: int) -> int:
+        catalog = self._state.catalog
+        dies = isinstance(catalog, SimulatedCatalog) and catalog.dies_unanswered
+        return 1 if dies else ships(self, replication)
+
+    with replaced(Uploads, "_quorum", quorum):
         yield
 
 
