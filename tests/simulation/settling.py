@@ -20,7 +20,7 @@ STAYS_MS = 5_000
 REST_MS = 400_000
 """From the end of the faults until all is at rest: leases, claims, grace, readings that nobody ended, time in the trash
 and copies that failed all take their time."""
-BRINK_MS = 10_000
+BRINK_MS = 3_000
 """What has less time left in the trash may be gone when it is asked for."""
 
 
@@ -250,6 +250,7 @@ def _read_everything(world: World) -> None:
     def act(client: Client) -> None:
         for name, newest in sorted(world.oracle.live.items()):
             _read_artifact(client, name, newest)
+        _delete_some(client)
         for name in sorted(world.oracle.deleted()):
             require(client.misses(name), f"{name} was deleted and is not called missing")
         _take_out_of_trash(client)
@@ -263,6 +264,14 @@ def _read_artifact(client: Client, name: str, newest: Version) -> None:
         require(client.read(name) is not None, f"{name} can't be read at the end")
     for version in oracle.versions_of(name, newest):
         require(client.read_version(name, version) is not None, f"{name} version {version} can't be read")
+
+
+def _delete_some(client: Client) -> None:
+    """So that something is in the trash that can surely come back."""
+    world = client.world
+    if world.config.trash_retention_ms >= 2 * BRINK_MS:
+        for name in sorted(world.oracle.live)[::2]:
+            require(client.delete(name) is not None, f"{name} can't be deleted at the end")
 
 
 def _take_out_of_trash(client: Client) -> None:
