@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -11,12 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from RayServer import condition
 from tests.integration.processes import ROOT, dame, dame_json, eventually
+from tests.integration.terminal import Terminal
+
+ENTRY_POINT = (sys.executable, "-m", "RayServer")
 
 
 def lasting_port() -> int:
@@ -31,10 +36,11 @@ def lasting_port() -> int:
             return port
 
 
-def entry_point(*words: str, environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+def entry_point(*words: str, environment: dict[str, str], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run `python -m RayServer ...` to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "RayServer", *words],
+        [*ENTRY_POINT, *words],
+        input=stdin,
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -44,16 +50,28 @@ def entry_point(*words: str, environment: dict[str, str]) -> subprocess.Complete
 
 
 class Machine:
-    """`python -m RayServer ...`, from its start to its stop."""
+    """`python -m RayServer ...`, from its start to its stop; and from another start on."""
 
     def __init__(self, role: str, directory: Path, environment: dict[str, str]) -> None:
         self.role = role
         self.directory = directory
-        self.environment = {**environment, "DAME_RUN_DIR": str(directory / "run"), "DAME_HOST": directory.name}
-        directory.mkdir(exist_ok=True)
-        with (directory / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "RayServer", role],
+        self.environment = environment
+        directory.mkdir()
+        self.process = self._started()
+
+    @property
+    def name(self) -> str:
+        return self.directory.name
+
+    def start_again(self) -> None:
+        """After `stop`, on the same directories."""
+        assert self.process.poll() is not None
+        self.process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with (self.directory / "log").open("ab") as log:
+            return subprocess.Popen(
+                [*ENTRY_POINT, self.role],
                 cwd=ROOT,
                 env={**os.environ, **self.environment},
                 stdout=log,
@@ -82,7 +100,8 @@ class Machine:
         while waiting:
             for pid in children.get(waiting.pop(), []):
                 waiting.append(pid)
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> int:
         """As `docker stop` does. Its exit code."""
@@ -94,22 +113,31 @@ class Machine:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        for pid in self.living():
-            os.kill(pid, signal.SIGKILL)
+        kill_living(self.environment)
 
     def living(self) -> list[int]:
-        """All processes that this machine's environment was handed down to."""
-        mark = f"DAME_RUN_DIR={self.environment['DAME_RUN_DIR']}".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdecimal() and int(entry.name) != os.getpid():
-                try:
-                    told = (entry / "environ").read_bytes().split(b"\0")
-                except (FileNotFoundError, PermissionError, ProcessLookupError):
-                    continue
-                if mark in told:
-                    found.append(int(entry.name))
-        return found
+        return living(self.environment)
+
+
+def living(environment: Mapping[str, str]) -> list[int]:
+    """All processes that a machine's environment was handed down to."""
+    mark = f"DAME_RUN_DIR={environment['DAME_RUN_DIR']}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            try:
+                told = (entry / "environ").read_bytes().split(b"\0")
+            except (FileNotFoundError, PermissionError, ProcessLookupError):
+                continue
+            if mark in told:
+                found.append(int(entry.name))
+    return found
+
+
+def kill_living(environment: Mapping[str, str]) -> None:
+    for pid in living(environment):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _stat(entry: Path) -> list[str]:
@@ -144,17 +172,38 @@ class Machines:
         }
         self.started: list[Machine] = []
 
+    @property
+    def head(self) -> Machine:
+        return self.of("head")[0]
+
+    def of(self, role: str) -> list[Machine]:
+        """Those that run, in the order in which they were started first."""
+        return [machine for machine in self.started if machine.role == role and machine.process.poll() is None]
+
     def start(self, role: str, name: str) -> Machine:
-        self.started.append(Machine(role, self.directory / name, self._of(name)))
+        self.started.append(Machine(role, self.directory / name, self.environment_of(name)))
         return self.started[-1]
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[bytes]:
-        """A verb, from one more machine that joins for it."""
-        environment = {**self._of("member"), "DAME_RUN_DIR": str(self.directory / "member" / "run")}
-        return entry_point("run", *words, environment=environment)
+    def environment_of(self, name: str) -> dict[str, str]:
+        """What a machine of this name is told."""
+        return {
+            **self.environment,
+            "RAY_TMPDIR": str(self.ray_directory / name),
+            "DAME_RUN_DIR": str(self.directory / name / "run"),
+            "DAME_HOST": name,
+        }
 
-    def _of(self, name: str) -> dict[str, str]:
-        return {**self.environment, "RAY_TMPDIR": str(self.ray_directory / name)}
+    def from_member(self, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """A verb, from one more machine that joins for it."""
+        return entry_point("run", *words, environment=self.environment_of("member"), stdin=stdin)
+
+    def from_client(self, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """A verb, from a client over ray://."""
+        return dame("--address", self.client_address, *words, environment=self.environment, stdin=stdin)
+
+    def on_terminal(self) -> Terminal:
+        """The dashboard, on one more machine that joins for it."""
+        return Terminal(*ENTRY_POINT, "run", environment={**os.environ, **self.environment_of("member")})
 
     def ask(self, *words: str) -> Any:
         """A verb's answer, from a client on this machine."""
@@ -165,9 +214,27 @@ class Machines:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
 
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """Storage nodes by the names of their machines."""
+        return {node["host"]: node for node in self.ask("nodes")}
+
+    def is_whole(self, nodes: int) -> bool:
+        """Whether so many storage nodes are up and nothing is missing, short of replicas or being healed."""
+        done = dame("--address", self.head_address, "status", "--json", environment=self.environment)
+        if done.returncode != 0:
+            return False
+        status = json.loads(done.stdout)
+        return status["nodes"]["up"] == nodes and not (
+            status["missing"] or status["under_replicated"] or status["healing"] or status["safe_mode"]
+        )
+
+    def wait_until_whole(self, nodes: int) -> None:
+        eventually(lambda: self.is_whole(nodes), timeout_s=300, every_s=0.5)
+
     def end(self) -> None:
         for machine in self.started:
             machine.kill()
+        kill_living(self.environment_of("member"))
         shutil.rmtree(self.ray_directory, ignore_errors=True)
 
 
@@ -177,5 +244,5 @@ def all_well(*machines: Machine) -> None:
     try:
         eventually(lambda: all(machine.well() for machine in machines), timeout_s=180)
     except AssertionError as error:
-        ends = [f"{machine.directory.name}:\n{(machine.directory / 'log').read_text()[-3000:]}" for machine in machines]
+        ends = [f"{machine.name}:\n{(machine.directory / 'log').read_text()[-3000:]}" for machine in machines]
         raise AssertionError(f"not well after {time.monotonic() - started_s:.0f} s\n" + "\n".join(ends)) from error

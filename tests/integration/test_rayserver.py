@@ -10,43 +10,61 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.integration.machines import Machine, Machines, all_well
+from tests.integration.machines import Machine, Machines, all_well, living
 from tests.integration.processes import assert_same, dame, eventually
+from tests.integration.walk import Walk, all_verbs
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]  # some thirty processes are started one after the other
 
 CONTENT = bytes(range(256)) * 20_000
+NODES = 3
 
 GCS_METHOD = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 CLIENT_METHOD = "/ray.rpc.RayletDriver/ClusterInfo"
 
 
 @pytest.fixture(scope="module")
-def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+def first_machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     """A head and three storage machines, with an artifact of 20 chunks."""
     machines = Machines(tmp_path_factory.mktemp("m"))  # a short name, for Ray's sockets are under it
     try:
-        head = machines.start("head", "head")
-        storage = [machines.start("storage", f"storage-{index}") for index in (1, 2, 3)]
-        all_well(head, *storage)
-        source = machines.directory / "source"
-        source.write_bytes(CONTENT)
-        machines.ask("upload", "kept", "--file", str(source), "--chunk-size", "256KiB")
+        machines.start("head", "head")
+        for number in range(NODES):
+            machines.start("storage", f"storage-{number + 1}")
+        all_well(*machines.started)
+        _keep(machines, "kept", CONTENT)
         yield machines
     finally:
         machines.end()
 
 
-def test_machines_make_a_cluster_that_verbs_reach_from_inside_and_outside(machines: Machines) -> None:
+@pytest.fixture
+def machines(first_machines: Machines) -> Machines:
+    """The cluster with all its storage nodes up and every replica in its place, also after the test before."""
+    first_machines.wait_until_whole(NODES)
+    return first_machines
+
+
+def test_machines_make_a_cluster(machines: Machines) -> None:
     assert [machine.health() for machine in machines.started] == [0, 0, 0, 0]
     assert _states(machines) == dict.fromkeys(["storage-1", "storage-2", "storage-3"], "up")
     directories = sorted(path.name for path in (machines.directory / "storage").iterdir())
     assert directories == ["replica-1", "replica-2", "replica-3"], "each its own"
 
+
+def test_all_verbs_from_outside(machines: Machines) -> None:
+    all_verbs(Walk(machines.from_client, "client", NODES))
     assert_same(machines.get("kept", machines.client_address), CONTENT)
-    member = machines.run("get", "kept")
-    assert member.returncode == 0, member.stderr.decode()
-    assert_same(member.stdout, CONTENT)
+
+
+def test_verbs_from_inside(machines: Machines) -> None:
+    """Each starts Ray's processes of one more machine, and ends them."""
+    walk = Walk(machines.from_member, "member", NODES)
+    walk.do("upload", "from/member", "--file", "-", stdin=CONTENT)
+    assert_same(walk.do("get", "from/member"), CONTENT)
+    assert walk.ask("status")["nodes"]["up"] == NODES
+    assert "no such artifact" in walk.refuse("get", "no such artifact")
+    assert living(machines.environment_of("member")) == []
 
 
 def test_a_stranger_gets_nothing_from_any_port(machines: Machines) -> None:
@@ -64,7 +82,7 @@ def test_a_stranger_gets_nothing_from_any_port(machines: Machines) -> None:
 
 
 def test_everything_is_back_after_kills(machines: Machines) -> None:
-    head, first, *others = machines.started[:4]
+    head, first, *others = machines.head, *machines.of("storage")
     first.kill_below()
     eventually(lambda: not first.well())
     all_well(first)
@@ -80,29 +98,13 @@ def test_everything_is_back_after_kills(machines: Machines) -> None:
     all_well(first, *others)
 
 
-def test_machines_are_added_drained_and_stopped(machines: Machines) -> None:
-    fourth = machines.start("storage", "storage-4")
-    all_well(fourth)
-    machines.ask("drain", "storage-2")
-    eventually(lambda: _states(machines)["storage-2"] == "drained", every_s=1)
-    leaving = next(machine for machine in machines.started if machine.directory.name == "storage-2")
-    assert leaving.health() == 0, "a drained node does what it is told to"
-    _ends_wholly(leaving)
-    assert_same(machines.get("kept"), CONTENT)
-    assert {row["health"] for row in machines.ask("list")} == {"ok"}
-
-    for machine in machines.started:
-        if machine is not leaving:
-            _ends_wholly(machine)
-
-
 def test_with_tls_a_token_alone_does_not_get_in(tmp_path_factory: pytest.TempPathFactory) -> None:
     machines = Machines(tmp_path_factory.mktemp("t"), DAME_TLS="1", DAME_DASHBOARD_PORT="0")
     try:
         all_well(machines.start("head", "head"), machines.start("storage", "storage-1"))
-        uploaded = machines.run("upload", "secret", "content")
+        uploaded = machines.from_member("upload", "secret", "content")
         assert uploaded.returncode == 0, uploaded.stderr.decode()
-        refused = machines.run("get", "another")
+        refused = machines.from_member("get", "another")
         assert (refused.returncode, refused.stdout) == (1, b"") and b"another" in refused.stderr
 
         secrets = machines.token_path.parent
@@ -118,20 +120,34 @@ def test_with_tls_a_token_alone_does_not_get_in(tmp_path_factory: pytest.TempPat
         token = machines.token_path.read_text()
         for port, method in ((machines.port, GCS_METHOD), (machines.client_port, CLIENT_METHOD)):
             assert _called(port, method, token) == grpc.StatusCode.UNAVAILABLE, "it speaks to no one without TLS"
-        for machine in machines.started:
-            _ends_wholly(machine)
+        _end_wholly(*machines.started)
     finally:
         machines.end()
 
 
+def _keep(machines: Machines, name: str, content: bytes) -> None:
+    source = machines.directory / "source"
+    source.write_bytes(content)
+    machines.ask("upload", name, "--file", str(source), "--chunk-size", "256KiB")
+
+
 def _states(machines: Machines) -> dict[str, str]:
-    """Of the storage nodes, by host."""
-    return {node["host"]: node["state"] for node in machines.ask("nodes")}
+    """Of the storage nodes, by the names of their machines."""
+    return {name: node["state"] for name, node in machines.nodes().items()}
 
 
-def _ends_wholly(machine: Machine) -> None:
-    assert machine.stop() == 0
-    assert machine.living() == []
+def _ids(machines: Machines) -> dict[str, str]:
+    """Of the storage nodes, by the names of their machines."""
+    return {name: node["id"] for name, node in machines.nodes().items()}
+
+
+def _end_wholly(*machines: Machine) -> None:
+    """All are told to end at once; each ends well, and leaves no process."""
+    for machine in machines:
+        machine.process.terminate()
+    for machine in machines:
+        assert machine.stop() == 0, machine.name
+        assert machine.living() == [], machine.name
 
 
 def _called(port: int, method: str, token: str | None) -> grpc.StatusCode:
