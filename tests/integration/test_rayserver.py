@@ -98,6 +98,30 @@ def test_everything_is_back_after_kills(machines: Machines) -> None:
     all_well(first, *others)
 
 
+def test_from_three_to_five_and_back_by_drain(machines: Machines) -> None:
+    before = _ids(machines)
+    leaving = [machines.start("storage", name) for name in ("storage-4", "storage-5")]
+    all_well(*leaving)
+    machines.wait_until_whole(NODES + 2)
+    assert before.items() <= _ids(machines).items()
+    _keep(machines, "kept on five", CONTENT)
+    assert all(machines.nodes()[machine.name]["chunks"] for machine in leaving), "there must be something to drain"
+
+    for machine in leaving:
+        machines.ask("drain", machine.name)
+    eventually(lambda: {_states(machines)[machine.name] for machine in leaving} == {"drained"}, every_s=0.5)
+    assert [machine.health() for machine in leaving] == [0, 0], "a drained node does what it is told to"
+    _end_wholly(*leaving)
+    eventually(lambda: {_states(machines)[machine.name] for machine in leaving} == {"down"}, every_s=0.5)
+    for machine in leaving:
+        machines.ask("forget", machine.name)
+    machines.wait_until_whole(NODES)
+    assert _ids(machines) == before
+    assert_same(machines.get("kept"), CONTENT)
+    assert_same(machines.get("kept on five"), CONTENT)
+    assert {row["health"] for row in machines.ask("list")} == {"ok"}
+
+
 def test_with_tls_a_token_alone_does_not_get_in(tmp_path_factory: pytest.TempPathFactory) -> None:
     machines = Machines(tmp_path_factory.mktemp("t"), DAME_TLS="1", DAME_DASHBOARD_PORT="0")
     try:
