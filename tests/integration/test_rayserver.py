@@ -122,6 +122,20 @@ def test_from_three_to_five_and_back_by_drain(machines: Machines) -> None:
     assert {row["health"] for row in machines.ask("list")} == {"ok"}
 
 
+def test_all_machines_stopped_and_started_again_lose_nothing(machines: Machines) -> None:
+    before = sorted(_ids(machines).values())
+    machines.ask("upload", "before the stop", "all of it")
+    stopped = [machines.head, *machines.of("storage")]
+    _end_wholly(*stopped)
+    for machine in stopped:
+        machine.start_again()
+    all_well(*stopped)
+    machines.wait_until_whole(NODES)
+    assert sorted(_ids(machines).values()) == before, "whichever machine took whichever directory"
+    assert_same(machines.get("kept"), CONTENT)
+    assert machines.get("before the stop") == b"all of it"
+
+
 def test_with_tls_a_token_alone_does_not_get_in(tmp_path_factory: pytest.TempPathFactory) -> None:
     machines = Machines(tmp_path_factory.mktemp("t"), DAME_TLS="1", DAME_DASHBOARD_PORT="0")
     try:
