@@ -81,6 +81,20 @@ def test_a_stranger_gets_nothing_from_any_port(machines: Machines) -> None:
     assert not _shows(token, machines), "neither in a log nor on a command line"
 
 
+@pytest.mark.parametrize("given", ["none", "wrong"])
+@pytest.mark.parametrize("place", ["client_address", "head_address"])
+def test_a_client_without_the_token_is_told_what_it_lacks(
+    first_machines: Machines, tmp_path: Path, place: str, given: str
+) -> None:
+    file = tmp_path / "auth_token"
+    if given == "wrong":
+        file.write_text("0" * 64)
+    environment = {**first_machines.environment, "RAY_AUTH_TOKEN_PATH": str(file), "HOME": str(tmp_path)}
+    done = dame("--address", getattr(first_machines, place), "list", environment=environment)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert "its token is missing or wrong" in done.stderr.decode()
+
+
 def test_everything_is_back_after_kills(machines: Machines) -> None:
     head, first, *others = machines.head, *machines.of("storage")
     first.kill_below()
