@@ -67,6 +67,25 @@ def test_verbs_from_inside(machines: Machines) -> None:
     assert living(machines.environment_of("member")) == []
 
 
+def test_the_dashboard_opens_as_a_member_of_the_cluster(machines: Machines) -> None:
+    terminal = machines.on_terminal()
+    try:
+        terminal.wait_for("LIVE", timeout_s=240)
+        terminal.type(':upload from/dashboard "typed on a terminal"\r')
+        terminal.wait_for("Uploaded from/dashboard: version 1")
+        terminal.type(":node sn-03\r")
+        terminal.wait_for("storage-")  # its host
+        assert machines.get("from/dashboard") == b"typed on a terminal"
+        terminal.type("q")  # back, from the node
+        terminal.wait_for("from/dashboard")
+        terminal.type("q")
+        eventually(terminal.has_ended)
+        assert terminal.process.returncode == 0
+        assert living(machines.environment_of("member")) == []
+    finally:
+        terminal.end()
+
+
 def test_a_stranger_gets_nothing_from_any_port(machines: Machines) -> None:
     token = machines.token_path.read_text()
     assert machines.token_path.stat().st_mode & 0o777 == 0o600
