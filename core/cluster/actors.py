@@ -1,7 +1,8 @@
 """Thin actor shells around NameNode and StorageNode: threads, clocks, the heartbeat loop. Nothing is decided here.
 
-Crash-only: a broken invariant (AssertionError) ends the process. Ray would hand it to the caller as an ordinary
-error and keep a half-changed object alive; a new process starts from what is on disk.
+Crash-only: a broken invariant (AssertionError) ends the process, and the NameNode's ends of any error that is no
+refusal. Ray would hand it to the caller as an ordinary error and keep a half-changed object alive; a new process starts
+from what is on disk.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 import ray
 from platformdirs import user_data_path
@@ -87,9 +88,22 @@ def crash_on_broken_invariant(method: Callable[P, R]) -> Callable[P, R]:
         try:
             return method(*args, **kwargs)
         except AssertionError:
-            log.critical("broken invariant in %s; this process ends", method.__qualname__, exc_info=True)
-            logging.shutdown()
-            os._exit(70)
+            _end("broken invariant in %s; this process ends", method.__qualname__)
+
+    return guarded
+
+
+def crash_unless_refused(method: Callable[P, R]) -> Callable[P, R]:
+    """The same for whatever is no refusal of ours: nobody knows what it left half done."""
+
+    @wraps(method)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except DameError:
+            raise
+        except Exception:  # noqa: BLE001 - that is what it is for
+            _end("%s failed inside; this process ends", method.__qualname__)
 
     return guarded
 
@@ -101,12 +115,17 @@ def crash_when_it_ends(run: Callable[P, R]) -> Callable[P, R]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return run(*args, **kwargs)
-        except BaseException:
-            log.critical("%s failed; this process ends", run.__qualname__, exc_info=True)
-            logging.shutdown()
-            os._exit(70)
+        except BaseException:  # noqa: BLE001 - that is what it is for
+            _end("%s failed; this process ends", run.__qualname__)
 
     return guarded
+
+
+def _end(sentence: str, what: str) -> NoReturn:
+    """End the process over the exception that is being handled."""
+    log.critical(sentence, what, exc_info=True)
+    logging.shutdown()
+    os._exit(70)
 
 
 class NameNodeActor:
@@ -127,7 +146,7 @@ class NameNodeActor:
         threading.Thread(target=self._checkpoint, name="checkpoints", daemon=True).start()
         threading.Thread(target=self._publish, name="metrics", daemon=True).start()
 
-    @crash_on_broken_invariant
+    @crash_unless_refused
     def _open(self, patience_ms: int) -> None:
         """The process before this one may still hold the directory for a moment. Any other refusal is an answer to
         every call; each of them tries again."""
@@ -139,7 +158,7 @@ class NameNodeActor:
             time.sleep(0.1)
             self._service.open(wall_ms())
 
-    @crash_on_broken_invariant
+    @crash_unless_refused
     def ask(self, method: str, *arguments: Any) -> Any:
         """Call a public method of the NameNode, with the time put first."""
         try:
@@ -157,10 +176,13 @@ class NameNodeActor:
 
     def _tell_events(self) -> None:
         """Let the log of this process have what was recorded since the last call."""
-        for event in self._service.fresh_events():
-            self._log_lines.part = f"namenode/{epoch_of(event)}"
-            log_event(log, event)
-            self._metrics.event(event)
+        try:
+            for event in self._service.fresh_events():
+                self._log_lines.part = f"namenode/{epoch_of(event)}"
+                log_event(log, event)
+                self._metrics.event(event)
+        except Exception:  # whatever it is, what it would tell of is done
+            log.exception("telling events failed inside")
 
     @crash_when_it_ends
     def _publish(self) -> None:

@@ -10,6 +10,7 @@ decided here. Recording one value costs about 2 us.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -30,6 +31,8 @@ from core.errors import (
 )
 from core.model import BeginRequest, ClusterStatus, CommitRequest, Event, Heartbeat, Lease, NodeInfo
 from core.namenode.service import METHODS
+
+log = logging.getLogger("dame")
 
 PUBLISH_MS = 5_000
 """How often the cluster's state is told: twice in each of the periods (10 s) after which Ray forgets what is not."""
@@ -288,7 +291,10 @@ def _measured(tell: Callable[[Measured], None]) -> Iterator[Measured]:
         raise
     finally:
         call.duration_s = time.perf_counter() - started
-        tell(call)
+        try:
+            tell(call)
+        except Exception:  # whatever it is, what was called is over
+            log.exception("counting a call failed inside")
 
 
 class NameNodeMetrics:
@@ -300,7 +306,7 @@ class NameNodeMetrics:
         return _measured(lambda call: self._called(method, arguments, call))
 
     def _called(self, method: str, arguments: Sequence[Any], call: Measured) -> None:
-        name = method if method in METHODS_NAMED else "other"
+        name = method if isinstance(method, str) and method in METHODS_NAMED else "other"
         self._record.observe(CALLS, call.duration_s, method=name)
         self._record.add(CALL_OUTCOMES, 1, method=name, outcome=call.outcome)
         if (ended := operation(name, arguments, call.outcome)) is not None:

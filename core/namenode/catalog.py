@@ -142,8 +142,10 @@ class Catalog:
             raise
 
     def close(self) -> None:
-        self._connection.close()
-        self._lock.release()
+        try:
+            self._connection.close()
+        finally:
+            self._lock.release()
 
     # --- Changing ---------------------------------------------------------------------------------------------
 
@@ -335,7 +337,7 @@ class Catalog:
         return self._versions("a.artifact = ? AND v.version = a.newest", (artifact,))[0]
 
     def version(self, artifact: int, version: int) -> Version | None:
-        if not 1 <= version <= INTEGER_MAX:
+        if not (1 <= version <= INTEGER_MAX and 1 <= artifact <= INTEGER_MAX):
             return None
         found = self._versions("a.artifact = ? AND v.version = ?", (artifact, version))
         return found[0] if found else None

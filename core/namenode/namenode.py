@@ -70,13 +70,13 @@ class NameNode:
     """`now_ms` is the first argument of every method: wall-clock time. The clock may step back; time here does not."""
 
     def __init__(self, catalog: Catalog, config: Config, rng: random.Random, now_ms: int, read_only: str = "") -> None:
-        """Take a catalog over: from now on, storage nodes obey this NameNode and none before it. Raises ReadOnly.
+        """Take a catalog over: from the end on, storage nodes obey this NameNode and none before it. Raises ReadOnly.
+
+        A catalog that can't be read through gets no epoch: tried again and again, a copy would outgrow the right one.
 
         read_only: why nothing is to be changed, copied or deleted, as a sentence; empty for as usual.
         """
         epoch = catalog.epoch + 1
-        catalog.apply(edits.StartEpoch(epoch))
-        catalog.writer.stopped = read_only
         members = Membership(catalog.nodes(), config, now_ms)
         redundancy = Redundancy(now_ms, GarbageBook(config))
         healer = Healer(members, redundancy, config, rng)
@@ -110,6 +110,10 @@ class NameNode:
         self._fsck = Fsck(self._state)
         self._scrubs = Scrubs(self._state)
         self._load()
+        catalog.apply(edits.StartEpoch(epoch))
+        catalog.writer.stopped = read_only
+        if read_only:
+            self._state.events.record(now_ms, "error", read_only)
 
     def _load(self) -> None:
         state = self._state
@@ -119,8 +123,6 @@ class NameNode:
         for member in state.members:
             state.sync_role(member)
         state.events.record(state.now_ms, "info", f"NameNode started, epoch {state.epoch}")
-        if state.catalog.writer.stopped:
-            state.events.record(state.now_ms, "error", state.catalog.writer.stopped)
 
     def tick(self, now_ms: int) -> None:
         """Let time take its effect."""

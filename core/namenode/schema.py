@@ -163,6 +163,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, new_cluster_id: str) ->
 
 def _unusable(path: Path, error: sqlite3.Error) -> DirectoryFailure:
     return DirectoryFailure(
-        f"The catalog {path} can't be opened ({error}); mend its directory or disk, or restore the file from a copy.",
+        f"The catalog {path} can't be opened ({error}). Mend its directory or disk; or stop the cluster, move"
+        f" {path.parent} away, and `restore-catalog` puts the newest checkpoint in its place.",
         directory=str(path.parent),
     )

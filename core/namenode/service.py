@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from core.config import Config
-from core.errors import DameError, Defect, InvalidRequest, NotReady, Unavailable
+from core.directory import directory_failure
+from core.errors import DameError, Defect, DirectoryFailure, InvalidRequest, NotReady, Unavailable
 from core.model import Event
 from core.namenode import crashes
 from core.namenode.catalog import Catalog
 from core.namenode.crashes import Crash, ReadOnlyMode
 from core.namenode.namenode import NameNode
+from core.namenode.requests import check_arguments, is_strangers
+from core.namenode.schema import FILE_NAME
 from core.protocol import meet
 
 log = logging.getLogger("dame")
@@ -35,10 +38,15 @@ METHODS = frozenset(
 )
 """What other processes may ask of a NameNode. A caller's mistake is no broken invariant, so it is found before."""
 
+DISK_ERRORS = (sqlite3.OperationalError, sqlite3.DatabaseError)
+"""What SQLite raises for a disk that fails or a damaged file: these very kinds. Kinds of these mean that it was used
+wrongly."""
+
 
 class NameNodeService:
-    """Everything raises AssertionError for a broken invariant: then the caller ends the process, for the state may be
-    half changed. In read-only mode it is a Defect instead, for nothing that is read is changed."""
+    """Everything raises AssertionError for a broken invariant, and for any other error that nobody foresaw: then the
+    caller ends the process, for the state may be half changed. In read-only mode it is a Defect instead, for nothing
+    that is read is changed."""
 
     def __init__(
         self,
@@ -70,9 +78,16 @@ class NameNodeService:
         except DameError as error:
             self.close()
             self.refusal = error
-        except AssertionError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may serve on it
             self.close()
-            self.refusal = self._broken(now_ms, "start", error)
+            self.refusal = self._damaged(error) if type(error) in DISK_ERRORS else self._broken(now_ms, "start", error)
+
+    def _damaged(self, error: Exception) -> DirectoryFailure:
+        return DirectoryFailure(
+            f"The catalog {self._directory / FILE_NAME} can't be read ({error}). Mend its disk; or stop the cluster,"
+            f" move {self._directory} away, and `restore-catalog` puts the newest checkpoint in its place.",
+            directory=str(self._directory),
+        )
 
     def _crashes(self, now_ms: int) -> list[Crash]:
         try:
@@ -82,22 +97,25 @@ class NameNodeService:
             return crashes.read(self._directory)
 
     def close(self) -> None:
-        if self.catalog is not None:
-            self.catalog.close()
-        self.catalog = self.namenode = None
+        catalog, self.catalog, self.namenode = self.catalog, None, None
+        if catalog is not None:
+            catalog.close()
 
     def ask(self, now_ms: int, method: str, *arguments: Any) -> Any:
         """Call a public method of the NameNode, with the time put first; or `meet`, or `resume`.
 
-        Raises what the method raises; InvalidRequest for any other method; Unavailable when the catalog can't be read;
-        Defect and AssertionError as above.
+        Raises what the method raises; InvalidRequest for any other method, or arguments that it does not take;
+        Unavailable when the catalog can't be read; Defect and AssertionError as above.
         """
         if method == "meet":  # answered also while there is no catalog: it decides whether the refusal is understood
+            check_arguments(method, meet, arguments)
             return meet(*arguments)
         if method == "resume":
             return self._resume(now_ms)
-        if method not in METHODS:
-            raise InvalidRequest(f"The NameNode has no method {method[:80]!r}; ask one of this DAME's release.")
+        if not isinstance(method, str) or method not in METHODS:
+            raise InvalidRequest(f"The NameNode has no method {str(method)[:80]!r}; ask one of this DAME's release.")
+        if not (method == "register" and is_strangers(arguments)):
+            check_arguments(method, getattr(NameNode, method), arguments, before=2)  # itself and the time
         if self._mode is not None and now_ms >= self._mode.until_ms:
             self._mode = None
             self.close()
@@ -107,11 +125,13 @@ class NameNodeService:
             raise self.refusal
         try:
             return getattr(self.namenode, method)(now_ms, *arguments)
-        except sqlite3.Error as error:
-            raise Unavailable(
-                f"The catalog in {self._directory} can't be read: {error}. Look after its disk."
-            ) from error
-        except AssertionError as error:
+        except DameError:
+            raise
+        except Exception as error:
+            if type(error) in DISK_ERRORS:
+                raise Unavailable(
+                    f"The catalog in {self._directory} can't be read: {error}. Look after its disk."
+                ) from error
             raise self._broken(now_ms, method, error) from error
 
     def fresh_events(self) -> list[Event]:
@@ -122,18 +142,21 @@ class NameNodeService:
         return events
 
     def _resume(self, now_ms: int) -> bool:
-        """Forget the crashes and start as usual. False if it is not in read-only mode."""
+        """Forget the crashes and start as usual. False if it is not in read-only mode. Raises DirectoryFailure."""
         if self._mode is None:
             return False
-        crashes.forget(self._directory)
+        try:
+            crashes.forget(self._directory)
+        except OSError as failure:
+            raise directory_failure(self._directory, failure) from failure
         self.close()
         self.open(now_ms)
         return True
 
-    def _broken(self, now_ms: int, method: str, error: AssertionError) -> Defect:
+    def _broken(self, now_ms: int, method: str, error: Exception) -> Defect:
         """Note a broken invariant and raise it; or, in read-only mode, answer with what to tell the caller."""
         place = traceback.extract_tb(error.__traceback__)[-1]
-        text = f"{Path(place.filename).name}:{place.lineno}: {error or place.line}"
+        text = f"{Path(place.filename).name}:{place.lineno}: {_told(error) or place.line}"
         if self._mode is not None:
             log.error("broken invariant in %s, while only reading", method, exc_info=error)
             return Defect(f"The NameNode failed inside at `{method}` ({text}). Please report it. {self._mode.reason}")
@@ -141,4 +164,11 @@ class NameNodeService:
             crashes.note(self._directory, Crash(now_ms, method, text))
         except OSError as failure:
             log.warning("the crash can't be noted: %s", failure)
-        raise error
+        if isinstance(error, AssertionError):
+            raise error
+        raise AssertionError(_told(error)) from error
+
+
+def _told(error: Exception) -> str:
+    """What an assertion says; of any other error its kind, too, which says more than its text."""
+    return str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"

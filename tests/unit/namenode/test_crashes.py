@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from core.config import Config
-from core.errors import Defect, InvalidRequest, ReadOnly
+from core.directory import is_in_use
+from core.errors import Defect, DirectoryFailure, InvalidRequest, ReadOnly, Unavailable
 from core.model import BeginRequest, DeleteChunk, SendFullReport
 from core.namenode import crashes
 from core.namenode.crashes import Crash, read_only_mode
 from core.namenode.namenode import NameNode
 from core.namenode.service import METHODS, NameNodeService
+from core.namenode.state import State
 from tests.unit.namenode.driver import FakeNode, key_of
 
 CONFIG = Config(chunk_size_bytes=4, catalog_ballast_bytes=0)
@@ -108,9 +112,9 @@ def process(tmp_path: Path) -> Iterator[Process]:
     made.service.close()
 
 
-def poison(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+def poison(monkeypatch: pytest.MonkeyPatch, method: str, error: Exception | None = None) -> None:
     def broken(*_: object) -> None:
-        raise AssertionError("one and one are three")
+        raise error or AssertionError("one and one are three")
 
     monkeypatch.setattr(NameNode, method, broken)
 
@@ -136,6 +140,135 @@ def test_a_poisonous_request_ends_the_process_three_times_and_no_more(
         with pytest.raises(Defect, match=r"failed inside at `events` \(test_crashes.py:\d+: one and one are three\)"):
             process.ask("events")
     assert process.starts == 4
+
+
+FORESEEN_BY_NOBODY = (
+    KeyError("node-1"),
+    TypeError("unhashable"),
+    ValueError("no hexadecimal digit"),
+    AttributeError("none"),
+    MemoryError(),
+    RecursionError(),
+    OSError(5, "Input/output error"),
+    sqlite3.ProgrammingError("Cannot operate on a closed database."),
+)
+
+
+@pytest.mark.parametrize("error", FORESEEN_BY_NOBODY, ids=lambda error: type(error).__name__)
+def test_an_error_that_nobody_foresaw_is_a_broken_invariant(
+    process: Process, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    with monkeypatch.context() as patched:
+        poison(patched, "events", error)
+        fail(process, "events", 1)
+        kind = type(error).__name__
+        assert kind in crashes.read(process.directory)[0].text
+        fail(process, "events", 2)
+        with pytest.raises(Defect, match=rf"failed inside at `events` \(test_crashes.py:\d+: {kind}"):
+            process.ask("events")
+    assert process.starts == 4
+
+
+def test_what_was_half_changed_by_such_an_error_is_served_by_nobody(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wish is in the catalog and the node's role is not changed yet."""
+    register(process, FakeNode("node-1", "host-1"))
+
+    def broken(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyError("node-1")
+
+    monkeypatch.setattr(State, "sync_role", broken)
+    with pytest.raises(AssertionError, match="KeyError: 'node-1'"):
+        process.ask("set_wish", "op", "node-1", "failed")
+    assert process.starts == 2
+    assert [node.state for node in process.ask("nodes")] == ["failed"]  # type: ignore[attr-defined]
+    assert process.service.namenode is not None
+    process.service.namenode.check_invariants()
+
+
+def test_such_an_error_at_the_start_does_not_go_on_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        poison(patched, "_load", KeyError("chunk"))
+        process = Process(tmp_path)
+        assert process.starts == 4
+        with pytest.raises(Defect, match="failed inside at `start`"):
+            process.ask("status")
+    process.now_ms += CONFIG.crash_window_ms
+    assert process.ask("status").epoch == 1, "none that failed at its start had one"  # type: ignore[attr-defined]
+    process.service.close()
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), sqlite3.DatabaseError("malformed")])
+def test_a_disk_that_fails_is_no_broken_invariant(
+    process: Process, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    poison(monkeypatch, "events", error)
+    for _ in range(5):
+        with pytest.raises(Unavailable, match="can't be read"):
+            process.ask("events")
+    assert (process.starts, crashes.read(process.directory)) == (1, [])
+
+
+def test_crashes_that_cannot_be_forgotten_are_a_refusal(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        poison(patched, "events")
+        fail(process, "events")
+
+    def failing(_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(crashes, "forget", failing)
+    with pytest.raises(DirectoryFailure, match="Read-only file system"):
+        process.ask("resume")
+    assert process.ask("status").read_only  # type: ignore[attr-defined]
+
+
+# --- A catalog that is damaged --------------------------------------------------------------------------------------
+
+
+def damage(catalog: Path) -> bytes:
+    """Overwrite the pages that only a start reads through, and answer with what the file was."""
+    whole = catalog.read_bytes()
+    with closing(sqlite3.connect(catalog)) as connection:
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'chunks'").fetchone()
+    with catalog.open("r+b") as file:
+        file.seek((root - 1) * page_bytes)
+        file.write(b"\xa5" * page_bytes)
+    return whole
+
+
+def test_a_damaged_catalog_is_a_refusal_that_names_the_way_out(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    process.service.close()
+    catalog = tmp_path / "catalog.sqlite"
+    whole = damage(catalog)
+    process.start()
+    assert (process.service.namenode, process.service.catalog) == (None, None)
+    for _ in range(5):
+        with pytest.raises(DirectoryFailure, match=r"can't be read \(.*malformed.*`restore-catalog`"):
+            process.ask("status")
+    assert not is_in_use(tmp_path), "whoever mends it can have it"
+    assert process.starts == 2 and crashes.read(tmp_path) == []
+    with closing(sqlite3.connect(catalog)) as connection:
+        epoch = connection.execute("SELECT value FROM facts WHERE key = 'epoch'").fetchone()
+    assert epoch == ("1",), "what can't be read through gets no epoch"
+    catalog.write_bytes(whole)
+    assert process.ask("status").epoch == 2  # type: ignore[attr-defined]
+    process.service.close()
+
+
+def test_what_is_no_catalog_at_all_is_one_too(tmp_path: Path) -> None:
+    (tmp_path / "catalog.sqlite").write_bytes(b"\xa5" * 40_000)
+    process = Process(tmp_path)
+    with pytest.raises(DirectoryFailure, match=r"can't be opened .*`restore-catalog`"):
+        process.ask("status")
+    assert not is_in_use(tmp_path)
+
+
+# --- What a NameNode that only reads does ---------------------------------------------------------------------------
 
 
 def test_it_only_reads_then_and_storage_nodes_are_heard(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,9 +409,9 @@ def test_a_start_that_fails_does_not_go_on_for_ever(tmp_path: Path, monkeypatch:
         poison(patched, "_load")
         process = Process(tmp_path)
         assert process.starts == 4
-        for method in ("status", "artifacts"):
+        for request in (("status",), ("artifacts", "")):
             with pytest.raises(Defect, match="failed inside at `start`"):
-                process.ask(method)
+                process.ask(*request)
     process.now_ms += CONFIG.crash_window_ms
     assert process.ask("status").read_only == ""  # type: ignore[attr-defined]
     process.service.close()
