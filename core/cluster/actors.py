@@ -210,6 +210,8 @@ class NameNodeActor:
                 self._supervisor.step()
             except RayError:
                 log.warning("the supervisor could not look after the storage nodes; it tries again", exc_info=True)
+            except Exception:  # whatever it is, it is no reason to end the NameNode's process, each time anew
+                log.exception("the supervisor failed inside; it tries again")
             time.sleep(self._config.heartbeat_interval_ms / 1000)
 
 

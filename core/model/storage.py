@@ -37,6 +37,8 @@ class Registration:
     protocol: int = PROTOCOL_VERSION
     """Looked at before all else; it stays where it is in every release."""
     release: str = RELEASE
+    epoch: int = 0
+    """Of the newest NameNode of its cluster that it has met; 0 before the first."""
 
 
 @dataclass(frozen=True)

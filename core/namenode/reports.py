@@ -59,6 +59,7 @@ class Reports:
         state = self._state
         self._check_protocol(registration)
         self._check_cluster(registration)
+        self._look_for_newer(registration)
         member = state.members.get(registration.node_id)
         if member is None:
             member = self._join(registration)
@@ -94,6 +95,20 @@ class Reports:
                 f" {theirs[:8]}, and this is cluster {ours[:8]}; start it with its own cluster (`restore-catalog`"
                 " brings back a catalog that was lost), or give this node an empty directory.",
             )
+
+    def _look_for_newer(self, registration: Registration) -> None:
+        """Who has met a later NameNode of this cluster shows that this catalog is an older copy. Storage nodes obey
+        nothing of it; what it acknowledged would be gone when the right catalog is put back, so it changes nothing."""
+        state, writer = self._state, self._state.catalog.writer
+        if registration.epoch <= state.epoch or writer.stopped:
+            return
+        writer.stopped = (
+            f"The catalog in {state.catalog.directory} is an older copy: its NameNode is number {state.epoch}, and the"
+            f" storage node in {registration.directory} on {registration.host} has met number {registration.epoch}. So"
+            " it only reads: nothing is stored, deleted or copied. Stop the cluster and put the right catalog back, or"
+            " move this one away and run `restore-catalog`."
+        )
+        state.events.record(state.now_ms, "error", writer.stopped, node=registration.node_id)
 
     def _check_single(self, member: Member, registration: Registration) -> None:
         """A directory is locked while it is open, so the same id from another place is a copy of the directory."""

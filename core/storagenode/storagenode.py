@@ -168,6 +168,7 @@ class StorageNode:
             pid,
             str(self.directory),
             self._chunks.usage(),
+            epoch=self.epoch,
         )
 
     def registered(self, reply: RegistrationReply) -> bool:

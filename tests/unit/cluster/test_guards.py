@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
 
-from core.cluster.actors import crash_on_broken_invariant, crash_unless_refused
+from core.cluster.actors import NameNodeActor, crash_on_broken_invariant, crash_unless_refused
+from core.config import Config
 from core.errors import DameError, InvalidRequest, NotReady
 
 
@@ -51,3 +53,19 @@ def test_a_storage_node_ends_of_a_broken_invariant_alone() -> None:
         crash_on_broken_invariant(raising(AssertionError()))()
     with pytest.raises(ValueError, match="digit"):
         crash_on_broken_invariant(raising(ValueError("digit")))()
+
+
+def test_a_supervisor_that_fails_inside_tries_again_and_ends_no_namenode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would end the next one just so, and nothing would count it."""
+    steps: list[Exception | BaseException] = [KeyError("NodeID"), TypeError("no number"), Ended()]
+
+    class Failing:
+        def step(self) -> None:
+            raise steps.pop(0)
+
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    actor = object.__new__(NameNodeActor)
+    actor._config, actor._supervisor = Config(), Failing()  # type: ignore[assignment]
+    with pytest.raises(Ended):
+        actor._supervise()
+    assert steps == []

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.errors import DirectoryFailure
+from core.errors import DirectoryFailure, ReadOnly
 from core.model import BeginAnew, ChunkKey, CopyChunk, DeleteChunk, FullReport, GiveUp, SendFullReport, StopServing
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import CLUSTER_ID, Driver, FakeNode, key_of
@@ -38,6 +38,37 @@ def test_a_node_of_another_cluster_is_refused_and_told_of_once(driver: Driver) -
         assert word in refusal.value.message
     assert sum("/data/elsewhere" in text for text in driver.texts()) == 1
     assert len(driver.namenode.nodes(driver.now_ms)) == 4
+
+
+def test_a_node_that_has_met_a_later_namenode_shows_that_the_catalog_is_an_older_copy(driver: Driver) -> None:
+    """Nothing is acknowledged under it, for it would be gone with the copy."""
+    driver.put("a", b"content")
+    epoch = driver.namenode.status(driver.now_ms).epoch
+    node = driver[1]
+    node.start()
+    driver.namenode.register(driver.now_ms, replace(node.registration(), epoch=epoch))
+    assert driver.namenode.status(driver.now_ms).read_only == "", "it has met this one"
+    late = FakeNode("late", "host-9", cluster_id=CLUSTER_ID, directory="/data/late")
+    late.start()
+    for _ in range(2):
+        with pytest.raises(
+            ReadOnly, match=f"is an older copy: its NameNode is number {epoch}, .* met number {epoch + 3}"
+        ):
+            driver.namenode.register(driver.now_ms, replace(late.registration(), epoch=epoch + 3))
+    assert len(driver.namenode.nodes(driver.now_ms)) == 4, "not one joins that is not known"
+    with pytest.raises(ReadOnly, match="put the right catalog back"):
+        driver.put("b", b"more")
+    with pytest.raises(ReadOnly):
+        driver.namenode.delete(driver.now_ms, "op-late", "a")
+    assert sum("is an older copy" in text for text in driver.texts()) == 1
+    assert driver.namenode.history(driver.now_ms, "a")
+
+
+def test_a_node_of_another_cluster_has_met_none_of_this_one(driver: Driver) -> None:
+    stranger = FakeNode("stranger", "host-9", cluster_id="deadbeef-1111", directory="/data/elsewhere")
+    with pytest.raises(DirectoryFailure):
+        driver.namenode.register(driver.now_ms, replace(stranger.registration(), epoch=1_000))
+    assert driver.namenode.status(driver.now_ms).read_only == ""
 
 
 def test_a_copied_directory_is_refused_while_the_original_is_up(driver: Driver) -> None:
