@@ -4,6 +4,7 @@ written."""
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from core.directory import sync_directory
@@ -70,7 +71,8 @@ class Ballast:
             temporary.rename(self._path)
             sync_directory(self._directory)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that was made read-only refuses that, too
+                temporary.unlink(missing_ok=True)
             return False
         return True
 

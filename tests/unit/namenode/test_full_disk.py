@@ -13,7 +13,7 @@ import pytest
 from core.config import Config
 from core.errors import ReadOnly
 from core.namenode import Catalog, NameNode, edits
-from core.namenode.ballast import FILE_NAME
+from core.namenode.ballast import FILE_NAME, Ballast
 from tests.disks import small_disk
 from tests.unit.namenode.driver import CLUSTER_ID, Driver
 from tests.unit.namenode.test_catalog import chunks, publish
@@ -156,3 +156,15 @@ def test_a_disk_that_filled_up_while_nothing_ran_is_started_on(small_place: Path
     assert len(driver.namenode.locate(driver.now_ms, "a", None, 0, 10).chunks) == 6
     driver.namenode.delete(driver.now_ms, "delete", "a")
     driver.close()
+
+
+def test_a_ballast_on_a_disk_that_was_made_read_only_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it refuses is an answer, and no reason for the NameNode to end."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    ballast = Ballast(tmp_path, MIB)
+    monkeypatch.setattr(os, "open", refused)
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert not ballast.make()
