@@ -59,7 +59,7 @@ def claim(root: Path, number: int | None, patience_s: float = OWNERS_PATIENCE_S)
     full = [candidate for candidate in existing if _holds_replicas(_replica(root, candidate))]
     if number in full and (claimed := _try_twice(_replica(root, number))) is not None:
         return claimed
-    if number is not None and any(not is_in_use(_replica(root, candidate)) for candidate in full):
+    if number is not None and any(_is_free(_replica(root, candidate)) for candidate in full):
         time.sleep(patience_s)
     new = (candidate for candidate in count(1) if candidate not in existing)
     for candidate in chain(full, () if number is None else (number,), existing, new):
@@ -74,6 +74,14 @@ def _numbers(root: Path) -> list[int]:
 
 def _replica(root: Path, number: int) -> Path:
     return root / f"replica-{number}"
+
+
+def _is_free(directory: Path) -> bool:
+    """A directory that can't be looked into is nobody's to take."""
+    try:
+        return not is_in_use(directory)
+    except OSError:
+        return False
 
 
 def _holds_replicas(directory: Path) -> bool:

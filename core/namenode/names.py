@@ -53,7 +53,10 @@ def similar_names(name: str, names: Sequence[str]) -> list[str]:
 def matcher(pattern: str) -> Callable[[str], bool]:
     """What `list` filters by: a glob if the pattern holds any of * ? [, else a substring; case does not matter."""
     if any(character in pattern for character in "*?["):
-        glob = re.compile(fnmatch.translate(pattern), re.IGNORECASE)
+        try:
+            glob = re.compile(fnmatch.translate(pattern), re.IGNORECASE)
+        except re.error as error:
+            raise InvalidRequest(f"{quoted(pattern)} is no pattern: {error}. Write * ? or [a-z].") from error
         return lambda name: glob.match(name) is not None
     folded = pattern.casefold()
     return lambda name: folded in name.casefold()

@@ -59,12 +59,13 @@ class Reports:
         state = self._state
         self._check_protocol(registration)
         self._check_cluster(registration)
-        self._look_for_newer(registration)
         member = state.members.get(registration.node_id)
+        if member is not None:
+            self._check_single(member, registration)
+        self._look_for_newer(registration)
         if member is None:
             member = self._join(registration)
         else:
-            self._check_single(member, registration)
             if member.incarnation and _place(registration) != _place(member):
                 state.redundancy.disbelieve(member.id)
             self._move(member, registration)
@@ -198,6 +199,8 @@ class Reports:
         member = state.members[node_id]
         if member.wish == "failed":
             return (StopServing(),)
+        if state.catalog.writer.stopped:  # perhaps since something was ordered
+            return self._scrub(member)
         session = member.session
         if heartbeat.sequence < session.sequence:
             return ()

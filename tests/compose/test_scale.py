@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from RayServer.claim import number_of
 from tests.compose.conftest import NODES, Cluster
 from tests.compose.engine import docker
 from tests.integration.processes import eventually
@@ -33,6 +34,7 @@ def test_from_three_to_five_and_back_by_drain(cluster: Cluster) -> None:
     eventually(lambda: all(project.nodes()[host]["state"] == "down" for host in leaving), every_s=1)
     for host in leaving:
         project.ask("forget", host)
+        project.compose("exec", "-T", "storage", "rm", "-r", f"/var/lib/dame/storage/replica-{number_of(host)}")
     project.wait_until_whole(NODES)
     assert {host: node["id"] for host, node in project.nodes().items()} == {
         host: node["id"] for host, node in before.items()

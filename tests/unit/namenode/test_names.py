@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+
 import pytest
 
 from core.errors import InvalidRequest
@@ -64,3 +66,10 @@ def test_words() -> None:
     assert [sized(0), sized(1536), sized(3 * 1024**4)] == ["0 B", "1.5 KiB", "3.0 TiB"]
     assert [listed([]), listed(["a"]), listed(["a", "b", "c"])] == ["", "a", "a, b and c"]
     assert listed(["a", "b", "c"], 2) == "a, b and 1 more"
+
+
+def test_a_pattern_that_can_not_be_understood_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some versions of Python translate some of them to what they don't understand themselves."""
+    monkeypatch.setattr(fnmatch, "translate", lambda _: "[z-a]")
+    with pytest.raises(InvalidRequest, match="is no pattern"):
+        matcher("[z-a]")

@@ -64,6 +64,24 @@ def test_a_node_that_has_met_a_later_namenode_shows_that_the_catalog_is_an_older
     assert driver.namenode.history(driver.now_ms, "a")
 
 
+def test_the_copy_of_a_directory_that_is_refused_says_nothing_of_the_catalog(driver: Driver) -> None:
+    """It may be of a rehearsal in which the catalog was restored, far ahead of this one."""
+    copy = FakeNode(driver[1].id, "host-9", cluster_id=CLUSTER_ID, directory="/data/copy")
+    copy.incarnation = "copy#1"
+    with pytest.raises(DirectoryFailure, match="is a copy of that of sn-01"):
+        driver.namenode.register(driver.now_ms, replace(copy.registration(), epoch=1_000))
+    assert driver.namenode.status(driver.now_ms).read_only == ""
+
+
+def test_a_namenode_that_only_reads_orders_no_copy(driver: Driver) -> None:
+    driver.put("a", b"content")
+    session = driver.namenode._state.members[driver[1].id].session
+    session.outbox.append(CopyChunk(key_of(b"content"), ()))
+    driver.namenode._state.catalog.writer.stopped = "It only reads."
+    reply = driver.namenode.heartbeat(driver.now_ms, driver[1].heartbeat())
+    assert reply.commands == ()
+
+
 def test_a_node_of_another_cluster_has_met_none_of_this_one(driver: Driver) -> None:
     stranger = FakeNode("stranger", "host-9", cluster_id="deadbeef-1111", directory="/data/elsewhere")
     with pytest.raises(DirectoryFailure):

@@ -49,7 +49,7 @@ def test_a_number_is_preferred_also_to_a_free_directory_of_another(tmp_path: Pat
 @pytest.mark.parametrize("left_over", [False, True])
 def test_the_successor_of_a_container_that_was_removed_takes_its_directory(tmp_path: Path, left_over: bool) -> None:
     put_replica(tmp_path / "replica-2")
-    if left_over:  # by another container of this number, whose node was drained
+    if left_over:  # by another container of this number, which never held anything
         (tmp_path / "replica-4" / "slot-0").mkdir(parents=True)
     with held_elsewhere(tmp_path / "replica-1"):
         claimed = claim(tmp_path, 4, patience_s=0)
