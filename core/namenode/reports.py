@@ -13,6 +13,7 @@ from core.model import (
     BeginAnew,
     ChunkKey,
     Command,
+    CopyChunk,
     DeleteChunk,
     DiskState,
     DiskUsage,
@@ -199,8 +200,6 @@ class Reports:
         member = state.members[node_id]
         if member.wish == "failed":
             return (StopServing(),)
-        if state.catalog.writer.stopped:  # perhaps since something was ordered
-            return self._scrub(member)
         session = member.session
         if heartbeat.sequence < session.sequence:
             return ()
@@ -208,6 +207,8 @@ class Reports:
             return (BeginAnew(),)
         if session.answered < session.sequence:
             session.answered, session.sent, session.outbox = session.sequence, session.outbox, []
+        if state.catalog.writer.stopped:  # perhaps since a copy or a deletion was ordered
+            return (*(order for order in session.sent if not isinstance(order, CopyChunk)), *self._scrub(member))
         deletes: list[Command] = []
         if session.reported:
             chunk_ids = state.redundancy.deletes_to_send(node_id, state.config.deletes_per_heartbeat_max)

@@ -76,10 +76,10 @@ def test_the_copy_of_a_directory_that_is_refused_says_nothing_of_the_catalog(dri
 def test_a_namenode_that_only_reads_orders_no_copy(driver: Driver) -> None:
     driver.put("a", b"content")
     session = driver.namenode._state.members[driver[1].id].session
-    session.outbox.append(CopyChunk(key_of(b"content"), ()))
+    session.outbox += [CopyChunk(key_of(b"content"), ()), SendFullReport()]
     driver.namenode._state.catalog.writer.stopped = "It only reads."
     reply = driver.namenode.heartbeat(driver.now_ms, driver[1].heartbeat())
-    assert reply.commands == ()
+    assert reply.commands == (SendFullReport(),), "it must know what there is to read"
 
 
 def test_a_node_of_another_cluster_has_met_none_of_this_one(driver: Driver) -> None:
