@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.processes import ROOT, eventually
+from tests.integration.wholeness import tells_of_whole
 
 BASE = "python:3.11-slim-bookworm"
 """What the Dockerfile begins with."""
@@ -151,12 +152,7 @@ class Project:
     def is_whole(self, nodes: int) -> bool:
         """Whether so many storage nodes are up and nothing is missing, short of replicas or being healed."""
         done = self.from_head("status", "--json")
-        if done.returncode != 0:
-            return False
-        status = json.loads(done.stdout)
-        return status["nodes"]["up"] == nodes and not (
-            status["missing"] or status["under_replicated"] or status["healing"] or status["safe_mode"]
-        )
+        return done.returncode == 0 and tells_of_whole(json.loads(done.stdout), nodes)
 
     def wait_until_whole(self, nodes: int) -> None:
         eventually(lambda: self.is_whole(nodes), timeout_s=420, every_s=1)

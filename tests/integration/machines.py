@@ -20,6 +20,7 @@ from typing import Any
 from RayServer import condition
 from tests.integration.processes import ROOT, dame, dame_json, eventually
 from tests.integration.terminal import Terminal
+from tests.integration.wholeness import tells_of_whole
 
 ENTRY_POINT = (sys.executable, "-m", "RayServer")
 
@@ -221,12 +222,7 @@ class Machines:
     def is_whole(self, nodes: int) -> bool:
         """Whether so many storage nodes are up and nothing is missing, short of replicas or being healed."""
         done = dame("--address", self.head_address, "status", "--json", environment=self.environment)
-        if done.returncode != 0:
-            return False
-        status = json.loads(done.stdout)
-        return status["nodes"]["up"] == nodes and not (
-            status["missing"] or status["under_replicated"] or status["healing"] or status["safe_mode"]
-        )
+        return done.returncode == 0 and tells_of_whole(json.loads(done.stdout), nodes)
 
     def wait_until_whole(self, nodes: int) -> None:
         eventually(lambda: self.is_whole(nodes), timeout_s=300, every_s=0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from core.store import ArtifactStore
 
@@ -17,6 +18,13 @@ def content(seed: int, size: int) -> bytes:
 def is_whole(store: ArtifactStore) -> bool:
     status = store.status()
     return status.nodes["up"] == 4 and status.under_replicated == status.missing == status.healing == 0
+
+
+def tells_of_whole(status: dict[str, Any], nodes: int) -> bool:
+    """Whether `status --json` tells of so many storage nodes up, and nothing missing, short of replicas or healed."""
+    return status["nodes"]["up"] == nodes and not (
+        status["missing"] or status["under_replicated"] or status["healing"] or status["safe_mode"]
+    )
 
 
 def has_all_copies(store: ArtifactStore, name: str) -> bool:
