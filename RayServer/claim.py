@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
-from core.directory import DirectoryLock, is_in_use, lock_directory, make_directory
+from core.directory import DirectoryLock, is_in_use, lock_directory, make_directory, numbered
 from core.errors import DirectoryInUse
 from core.storagenode.chunkstore import holds_replicas
 
@@ -38,8 +38,7 @@ class Claim:
 
 def slots(directory: Path) -> int:
     """How many storage slots a machine with this directory offers: up to the highest that is there, at least one."""
-    numbers = [int(path.name[5:]) for path in directory.glob("slot-*") if path.name[5:].isdecimal() and path.is_dir()]
-    return max(numbers, default=0) + 1
+    return max(numbered(directory, "slot"), default=0) + 1
 
 
 def claim(root: Path, number: int | None, patience_s: float = OWNERS_PATIENCE_S) -> Claim:
@@ -55,21 +54,18 @@ def claim(root: Path, number: int | None, patience_s: float = OWNERS_PATIENCE_S)
     make_directory(root)
     if any(root.glob("slot-*")) and (claimed := _try(root)) is not None:
         return claimed
-    existing = _numbers(root)
+    existing = numbered(root, "replica")
     full = [candidate for candidate in existing if _holds_replicas(_replica(root, candidate))]
+    empty = [candidate for candidate in existing if candidate not in full]
     if number in full and (claimed := _try_twice(_replica(root, number))) is not None:
         return claimed
     if number is not None and any(_is_free(_replica(root, candidate)) for candidate in full):
         time.sleep(patience_s)
     new = (candidate for candidate in count(1) if candidate not in existing)
-    for candidate in chain(full, () if number is None else (number,), existing, new):
+    for candidate in chain(full, () if number is None else (number,), empty, new):
         if (claimed := _try(_replica(root, candidate))) is not None:
             return claimed
     raise AssertionError("numbers ended")
-
-
-def _numbers(root: Path) -> list[int]:
-    return sorted(int(path.name[8:]) for path in root.glob("replica-*") if path.name[8:].isdecimal())
 
 
 def _replica(root: Path, number: int) -> Path:

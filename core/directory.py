@@ -83,6 +83,12 @@ def make_directory(path: Path) -> None:
         raise directory_failure(path, error) from error
 
 
+def numbered(root: Path, prefix: str) -> list[int]:
+    """The numbers of the directories `prefix-0`, `prefix-1`, ... in another one, in order."""
+    found = ((path, path.name.removeprefix(f"{prefix}-")) for path in root.glob(f"{prefix}-*"))
+    return sorted(int(number) for path, number in found if number.isdecimal() and path.is_dir())
+
+
 def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Replace a small file: after a crash at any moment it holds the old content or the new. Raises OSError.
 

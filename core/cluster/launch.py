@@ -26,7 +26,7 @@ from core.cluster.head import incarnation, knock
 from core.cluster.threads import LastingThread, within
 from core.cluster.token import check_token
 from core.config import Config
-from core.directory import DirectoryLock, lock_directory, make_directory, write_durably
+from core.directory import DirectoryLock, lock_directory, make_directory, numbered, write_durably
 from core.errors import ClusterUnreachable, ConfigurationFailure, DirectoryFailure, DirectoryInUse, NotReady
 from core.protocol import PROTOCOL_VERSION, RELEASE
 from core.token_file import default_token_file, make_token
@@ -198,10 +198,7 @@ class EmbeddedSession:
 
     def _slots(self) -> int:
         """As many as asked for, and never fewer than there are directories: what they hold must be served."""
-        existing = [
-            int(path.name[5:]) for path in (self._directory / "storage").glob("slot-*") if path.name[5:].isdigit()
-        ]
-        here = max(existing, default=-1) + 1
+        here = max(numbered(self._directory / "storage", "slot"), default=-1) + 1
         return max(here, self._nodes if self._nodes is not None else (here or NODES_DEFAULT))
 
     def _refuse_lost_catalog(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.directory import lock_directory, make_directory, write_durably
+from core.directory import lock_directory, make_directory, numbered, write_durably
 from core.errors import DirectoryFailure
 
 
@@ -104,3 +104,11 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pyte
     write_durably(tmp_path / "file", b"newer")
     assert (tmp_path / "file").read_bytes() == b"newer"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_only_numbered_directories_have_numbers(tmp_path: Path) -> None:
+    for name in ("slot-0", "slot-10", "slot-2", "slot-x", "slot-", "slot--1", "replica-7"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "slot-3").touch()
+    assert numbered(tmp_path, "slot") == [0, 2, 10]
+    assert numbered(tmp_path / "missing", "slot") == []
