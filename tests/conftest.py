@@ -12,13 +12,15 @@ from core.store import ArtifactStore
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests are shared out among processes, those that use real Ray stay together: on one cluster, one by one.
+    """Where tests are shared out among processes, those on the session's real cluster stay together, one by one.
 
-    Those with containers of Ray do so, too.
+    So do those that start Ray themselves, with or without containers: beside the others, but not beside one another.
     """
     for item in items:
-        if item.get_closest_marker("ray") or item.get_closest_marker("compose"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+        if "real_store" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("the session's cluster"))
+        elif item.get_closest_marker("ray") or item.get_closest_marker("compose"):
+            item.add_marker(pytest.mark.xdist_group("clusters of their own"))
 
 
 @pytest.fixture(scope="session")
