@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import ray
 from platformdirs import user_data_path
@@ -39,6 +39,7 @@ from core.errors import DameError, DirectoryInUse, NodeNotServing, StorageNodeEr
 from core.host import host_name
 from core.model import Command, CopyChunk, GiveUp, NodeRef, WalkReport
 from core.namenode.events import epoch_of
+from core.namenode.request_note import RequestNote
 from core.namenode.service import NameNodeService
 from core.storagenode.conversation import Conversation, pull
 from core.storagenode.storagenode import StorageNode
@@ -82,50 +83,34 @@ def monotonic_ms() -> int:
 
 def crash_on_broken_invariant(method: Callable[P, R]) -> Callable[P, R]:
     """End the process when an assertion of ours fails inside the method."""
-
-    @wraps(method)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(*args, **kwargs)
-        except AssertionError:
-            _end("broken invariant in %s; this process ends", method.__qualname__)
-
-    return guarded
+    return _crash_over(AssertionError, method)
 
 
 def crash_unless_refused(method: Callable[P, R]) -> Callable[P, R]:
     """The same for whatever is no refusal of ours: nobody knows what it left half done."""
-
-    @wraps(method)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(*args, **kwargs)
-        except DameError:
-            raise
-        except Exception:  # noqa: BLE001 - that is what it is for
-            _end("%s failed inside; this process ends", method.__qualname__)
-
-    return guarded
+    return _crash_over(Exception, method, but=(DameError,))
 
 
 def crash_when_it_ends(run: Callable[P, R]) -> Callable[P, R]:
     """For threads that nobody awaits: one that dies of anything leaves an actor that only looks alive."""
+    return _crash_over(BaseException, run)
 
+
+def _crash_over(
+    errors: type[BaseException], run: Callable[P, R], but: tuple[type[BaseException], ...] = ()
+) -> Callable[P, R]:
     @wraps(run)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return run(*args, **kwargs)
-        except BaseException:  # noqa: BLE001 - that is what it is for
-            _end("%s failed; this process ends", run.__qualname__)
+        except but:
+            raise
+        except errors:
+            log.critical("%s failed inside; this process ends", run.__qualname__, exc_info=True)
+            logging.shutdown()
+            os._exit(70)
 
     return guarded
-
-
-def _end(sentence: str, what: str) -> NoReturn:
-    """End the process over the exception that is being handled."""
-    log.critical(sentence, what, exc_info=True)
-    logging.shutdown()
-    os._exit(70)
 
 
 class NameNodeActor:
@@ -137,6 +122,9 @@ class NameNodeActor:
         self._directory = _own_directory(directory, "DAME_NAMENODE_DIR", "namenode")
         self._config = config
         self._service = NameNodeService(self._directory, config, _new_id, _new_rng)
+        self._request = RequestNote(self._directory)
+        if method := self._request.take():
+            self._service.note_silent_end(wall_ms(), method)
         self._open(OPEN_RETRY_MS)
         if self._service.namenode is None:
             log_failure(log, "opening the catalog", self._service.refusal, directory=self._directory)
@@ -162,7 +150,7 @@ class NameNodeActor:
     def ask(self, method: str, *arguments: Any) -> Any:
         """Call a public method of the NameNode, with the time put first."""
         try:
-            with self._metrics.call(method, arguments):
+            with self._metrics.call(method, arguments), self._request.during(method):
                 return self._service.ask(wall_ms(), method, *arguments)
         finally:
             self._tell_events()  # also those before a broken invariant

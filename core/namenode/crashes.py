@@ -1,4 +1,5 @@
-"""Notes of broken invariants in the NameNode's directory, so that a process that starts after one knows of it.
+"""Notes in the NameNode's directory of broken invariants, and of ends without a word (core/namenode/request_note.py):
+a process that starts after one knows of it.
 
 A process whose state may be half changed ends; the next one starts from what is on disk. When the same thing ends that
 one, too, again and again, the next must do less: it comes up read-only.
@@ -7,8 +8,10 @@ one, too, again and again, the next must do less: it comes up read-only.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 from core.config import Config
@@ -20,20 +23,22 @@ NOTES_MAX = 20
 """Notes that are kept: the file stays within one block of a disk."""
 TEXT_MAX = 300
 """Characters of an assertion's text that are kept."""
+SILENT = "its process ended without a word: a library crashed, memory ran out, or somebody killed it"
 
 
 @dataclass(frozen=True)
 class Crash:
-    """A broken invariant."""
+    """A broken invariant; or, `silent`, a process that ended while it answered this method."""
 
     time_ms: int
     method: str
     text: str
+    silent: bool = False
 
 
 def note(directory: Path, crash: Crash) -> None:
     """Add a note, durably; the oldest ones make room. Raises OSError."""
-    kept = [*read(directory), Crash(crash.time_ms, crash.method, crash.text[:TEXT_MAX])][-NOTES_MAX:]
+    kept = [*read(directory), replace(crash, text=crash.text[:TEXT_MAX])][-NOTES_MAX:]
     _write(directory, kept)
 
 
@@ -72,8 +77,8 @@ def _parsed(line: bytes) -> Crash | None:
         crash = Crash(**json.loads(line))
     except (ValueError, TypeError):
         return None
-    well_typed = isinstance(crash.time_ms, int) and isinstance(crash.method, str) and isinstance(crash.text, str)
-    return crash if well_typed else None
+    kinds = (crash.time_ms, int), (crash.method, str), (crash.text, str), (crash.silent, bool)
+    return crash if all(isinstance(value, kind) for value, kind in kinds) else None
 
 
 @dataclass(frozen=True)
@@ -83,19 +88,26 @@ class ReadOnlyMode:
     reason: str
     """As a sentence for callers."""
     until_ms: int
+    deadly: frozenset[str]
+    """Methods that are not even tried: processes ended at them without a word, so nothing inside can stop them."""
 
 
 def read_only_mode(crashes: Sequence[Crash], now_ms: int, config: Config) -> ReadOnlyMode | None:
     """How to start after these crashes; None for as usual. Notes from the future, of a clock that has stepped back
-    since, count as made now."""
-    times = sorted(min(crash.time_ms, now_ms) for crash in crashes)
-    recent = [time_ms for time_ms in times if now_ms - time_ms < config.crash_window_ms]
-    if len(recent) < config.crashes_max:
+    since, count as made now. Silent ones count half: they may be somebody's kill."""
+    settled = (replace(crash, time_ms=min(crash.time_ms, now_ms)) for crash in crashes)
+    recent = [crash for crash in settled if now_ms - crash.time_ms < config.crash_window_ms]
+    newest_first = sorted(recent, key=lambda crash: crash.time_ms, reverse=True)
+    weights = accumulate(1 if crash.silent else 2 for crash in newest_first)
+    enough = (crash for crash, weight in zip(newest_first, weights, strict=True) if weight >= 2 * config.crashes_max)
+    if (first_that_counts := next(enough, None)) is None:
         return None
     last = crashes[-1]
+    ends = Counter(crash.method for crash in recent if crash.silent)
     return ReadOnlyMode(
         f"The NameNode failed {len(recent)} times within {seconds(config.crash_window_ms)}, last at `{last.method}`"
         f" ({last.text}), so it only reads: nothing is stored, deleted or copied. It takes changes again by itself when"
         f" {seconds(config.crash_window_ms)} have passed, or at once after `resume`. Please report this.",
-        recent[-config.crashes_max] + config.crash_window_ms,
+        first_that_counts.time_ms + config.crash_window_ms,
+        frozenset(method for method, times in ends.items() if times >= config.crashes_max),
     )

@@ -68,6 +68,10 @@ class NameNodeService:
         self._mode: ReadOnlyMode | None = None
         self._told_seq = 0
 
+    def note_silent_end(self, now_ms: int, method: str) -> None:
+        """Before `open`: the process before this one ended while it answered this method."""
+        self._note(Crash(now_ms, method, crashes.SILENT, silent=True))
+
     def open(self, now_ms: int) -> None:
         """Open the catalog and start a NameNode on it; what stands in the way becomes `refusal`."""
         self._mode = crashes.read_only_mode(self._crashes(now_ms), now_ms, self._config)
@@ -119,6 +123,8 @@ class NameNodeService:
         if self._mode is not None and now_ms >= self._mode.until_ms:
             self._mode = None
             self.close()
+        if self._mode is not None and method in self._mode.deadly:
+            raise Defect(f"The NameNode does not try `{method}` again now. {self._mode.reason}")
         if self.namenode is None and not (self._mode is not None and isinstance(self.refusal, Defect)):
             self.open(now_ms)
         if self.namenode is None:
@@ -160,13 +166,16 @@ class NameNodeService:
         if self._mode is not None:
             log.error("broken invariant in %s, while only reading", method, exc_info=error)
             return Defect(f"The NameNode failed inside at `{method}` ({text}). Please report it. {self._mode.reason}")
-        try:
-            crashes.note(self._directory, Crash(now_ms, method, text))
-        except OSError as failure:
-            log.warning("the crash can't be noted: %s", failure)
+        self._note(Crash(now_ms, method, text))
         if isinstance(error, AssertionError):
             raise error
         raise AssertionError(_told(error)) from error
+
+    def _note(self, crash: Crash) -> None:
+        try:
+            crashes.note(self._directory, crash)
+        except OSError as failure:
+            log.warning("the crash can't be noted: %s", failure)
 
 
 def _told(error: Exception) -> str:

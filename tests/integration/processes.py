@@ -120,6 +120,11 @@ class Loader:
         self.process.communicate()
 
 
+def namenode_pid(data_dir: Path) -> int:
+    """The NameNode of an embedded cluster, or the last one while there is none."""
+    return int((data_dir / "namenode" / "lock").read_text())
+
+
 def processes_using(directory: Path) -> list[int]:
     """Ids of processes that have a file under the directory open."""
     found = []

@@ -13,7 +13,7 @@ import pytest
 
 from core.errors import DameError, NodeNotServing
 from core.store import ArtifactStore
-from tests.integration.processes import eventually
+from tests.integration.processes import eventually, namenode_pid
 from tests.integration.wholeness import MIB, content, has_all_copies, is_whole
 
 pytestmark = pytest.mark.ray
@@ -34,7 +34,7 @@ def test_a_killed_namenode_comes_back_with_its_catalog(healthy: ArtifactStore, c
     data = content(2, 3 * MIB)
     healthy.upload("survives-namenode", data)
     epoch = healthy.status().epoch
-    os.kill(int((cluster_directory / "namenode" / "lock").read_text()), signal.SIGKILL)
+    os.kill(namenode_pid(cluster_directory), signal.SIGKILL)
     assert healthy.get("survives-namenode") == data
     assert healthy.status().epoch == epoch + 1
     healthy.update("survives-namenode", b"and goes on")
@@ -48,7 +48,7 @@ def test_an_upload_goes_on_while_its_namenode_dies(healthy: ArtifactStore, clust
     def kill_half_way(progress: object) -> None:
         if getattr(progress, "done_bytes", 0) > len(data) // 3 and not killed.is_set():
             killed.set()
-            os.kill(int((cluster_directory / "namenode" / "lock").read_text()), signal.SIGKILL)
+            os.kill(namenode_pid(cluster_directory), signal.SIGKILL)
 
     healthy.upload("through the death of the NameNode", data, progress=kill_half_way)
     assert killed.is_set()

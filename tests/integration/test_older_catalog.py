@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import Up, assert_same, dame, dame_json, eventually, fetch
+from tests.integration.processes import Up, assert_same, dame, dame_json, eventually, fetch, namenode_pid
 from tests.integration.wholeness import KIB, content
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -36,7 +36,7 @@ def replicas(directory: Path) -> dict[str, bytes]:
 
 def kill_namenode(directory: Path) -> None:
     """Ray starts it again."""
-    os.kill(int((directory / "namenode" / "lock").read_text()), signal.SIGKILL)
+    os.kill(namenode_pid(directory), signal.SIGKILL)
 
 
 def store_over_some_starts(directory: Path) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ import pytest
 from benchmarks.replicas import good_files, replica_files
 from benchmarks.workload import Clients, small
 from core.store import ArtifactStore
-from tests.integration.processes import ROOT, eventually
+from tests.integration.processes import ROOT, eventually, namenode_pid
 from tests.integration.wholeness import KIB, content, has_all_copies, is_whole
 
 pytestmark = pytest.mark.ray
@@ -30,10 +30,6 @@ def stopped(pid: int) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
-
-
-def namenode_pid(cluster_directory: Path) -> int:
-    return int((cluster_directory / "namenode" / "lock").read_text())
 
 
 def test_all_of_its_processes_are_killed_at_once_under_load(healthy: ArtifactStore, cluster_directory: Path) -> None:

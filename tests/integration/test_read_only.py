@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
 import pytest
 
 from core.cluster import remote
-from core.errors import Defect, ReadOnly, Unavailable
+from core.config import Config
+from core.errors import DameError, Defect, ReadOnly, Unavailable
+from core.model import ClusterStatus
 from core.store import ArtifactStore
-from tests.integration.processes import eventually
+from tests.integration.processes import eventually, namenode_pid
 
 pytestmark = pytest.mark.ray
 
@@ -21,12 +32,11 @@ def test_a_poisonous_request_leaves_a_namenode_that_reads(real_store: ArtifactSt
 
     store = real_store
     store.upload("before-the-poison", b"content")
-    for _ in range(3):
-        eventually(lambda: not store.status().read_only)
-        with pytest.raises(Unavailable):
-            remote.ask_namenode("history", Poison("name"))
-    reason = eventually(lambda: store.status().read_only)
-    assert "failed 3 times" in reason
+    for _ in range(3):  # or less, where tests before have killed it in the middle of a request
+        if not store.status().read_only:
+            with pytest.raises(Unavailable):
+                remote.ask_namenode("history", Poison("name"))
+    assert "last at `history` (" in store.status().read_only
     with pytest.raises(Defect):
         remote.ask_namenode("history", Poison("name"))
     assert eventually(lambda: store.get("before-the-poison")) == b"content"
@@ -39,3 +49,71 @@ def test_a_poisonous_request_leaves_a_namenode_that_reads(real_store: ArtifactSt
     store.upload("after-the-poison", b"content")
     store.delete("before-the-poison")
     assert store.status().read_only == ""
+
+
+def test_requests_that_end_the_process_without_a_word_are_not_tried_for_ever(
+    real_store: ArtifactStore, cluster_directory: Path
+) -> None:
+    """As if a library crashed at `history`: the process is killed in the middle of it, time and again."""
+    store = real_store
+    store.upload("before-the-crashes", b"content")
+    request = cluster_directory / "namenode" / "request"
+    ends = 0
+    with history_asked_all_the_time():
+        while not is_read_only(store):
+            assert ends < 2 * Config().crashes_max, "it goes on for ever"
+            kill_in_the_middle(namenode_pid(cluster_directory), request, b"history")
+            ends += 1
+    assert "last at `history` (its process ended without a word" in store.status().read_only
+    with pytest.raises(Defect, match="does not try `history` again"):
+        store.history("before-the-crashes")
+    assert eventually(lambda: store.get("before-the-crashes")) == b"content"
+    with pytest.raises(ReadOnly, match="`resume`"):
+        store.upload("while-it-only-reads", b"content")
+    assert store.resume() is True
+    assert [version.version for version in store.history("before-the-crashes")] == [1]
+    eventually(lambda: store.status().nodes["up"] == 4)
+    store.delete("before-the-crashes")
+
+
+def is_read_only(store: ArtifactStore) -> bool:
+    """Of the NameNode that is there now, or will be soon."""
+
+    def answers() -> list[ClusterStatus]:
+        with suppress(DameError):
+            return [store.status()]
+        return []
+
+    return bool(eventually(answers)[0].read_only)
+
+
+def kill_in_the_middle(pid: int, request: Path, method: bytes) -> None:
+    """SIGKILL a NameNode's process while it answers this method: stopped, looked at, and let go on if it does not."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        if request.read_bytes().strip() == method:
+            os.kill(pid, signal.SIGKILL)
+            return
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(random.uniform(0.001, 0.01))
+
+
+@contextmanager
+def history_asked_all_the_time() -> Iterator[None]:
+    """By two threads, which mind no answer."""
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            with suppress(DameError):
+                remote.ask_namenode("history", "before-the-crashes")
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()

@@ -12,7 +12,7 @@ import pytest
 
 from core.config import Config
 from core.directory import is_in_use
-from core.errors import Defect, DirectoryFailure, InvalidRequest, ReadOnly, Unavailable
+from core.errors import ArtifactNotFound, Defect, DirectoryFailure, InvalidRequest, ReadOnly, Unavailable
 from core.model import BeginRequest, DeleteChunk, SendFullReport
 from core.namenode import crashes
 from core.namenode.crashes import Crash, read_only_mode
@@ -68,6 +68,31 @@ def test_only_crashes_close_together_count(minutes_ago: list[int], left_ms: int 
     notes = [Crash(NOW_MS - minutes * MINUTE_MS, "commit", "why") for minutes in minutes_ago]
     mode = read_only_mode(notes, NOW_MS, CONFIG)
     assert (mode.until_ms - NOW_MS if mode else None) == left_ms
+
+
+@pytest.mark.parametrize(
+    ("ends", "read_only"),
+    [("ssssss", True), ("sssss", False), ("sssbb", True), ("ssbb", True), ("sbb", False), ("sssb", False)],
+)
+def test_ends_without_a_word_count_half(ends: str, read_only: bool) -> None:
+    notes = [Crash(NOW_MS, "commit", "why", silent=end == "s") for end in ends]
+    assert (read_only_mode(notes, NOW_MS, CONFIG) is not None) == read_only
+
+
+def test_a_method_at_which_processes_ended_is_not_tried_while_others_are(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    for method in ("info", "info", "artifacts", "artifacts", "info", "events"):
+        process.service.close()
+        process.service.note_silent_end(process.now_ms, method)
+        process.start()
+    assert "last at `events` (its process ended without a word" in process.ask("status").read_only  # type: ignore[attr-defined]
+    with pytest.raises(Defect, match=r"does not try `info` again now.*`resume`"):
+        process.ask("info", "name", None)
+    assert process.ask("artifacts", "") == []
+    process.now_ms += CONFIG.crash_window_ms
+    with pytest.raises(ArtifactNotFound):
+        process.ask("info", "name", None)
+    process.service.close()
 
 
 # --- A NameNode that fails ------------------------------------------------------------------------------------------
