@@ -65,8 +65,9 @@ class Machine:
         return self.directory.name
 
     def start_again(self) -> None:
-        """After `stop`, on the same directories."""
+        """After `stop` or `kill`, on the same directories."""
         assert self.process.poll() is not None
+        self._condition.unlink(missing_ok=True)  # a killed one leaves it, and would seem well at once
         self.process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -83,9 +84,13 @@ class Machine:
     def well(self) -> bool:
         """What `health` says, without a process for it."""
         try:
-            return condition.believed(condition.read(self.directory / "run" / self.role / condition.FILE_NAME)).well
+            return condition.believed(condition.read(self._condition)).well
         except FileNotFoundError:
             return False
+
+    @property
+    def _condition(self) -> Path:
+        return self.directory / "run" / self.role / condition.FILE_NAME
 
     def health(self) -> int:
         """The exit code of the command itself."""
@@ -110,11 +115,11 @@ class Machine:
         return self.process.wait(60)
 
     def kill(self) -> None:
-        """The keeper first, so that it starts nothing again."""
+        """SIGKILL all of it, as `docker kill` does. The keeper starts nothing again meanwhile."""
         if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+            self.process.send_signal(signal.SIGSTOP)
         kill_living(self.environment)
+        self.process.wait(60)
 
     def living(self) -> list[int]:
         return living(self.environment)
@@ -136,9 +141,12 @@ def living(environment: Mapping[str, str]) -> list[int]:
 
 
 def kill_living(environment: Mapping[str, str]) -> None:
-    for pid in living(environment):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    """Until none is left: one of them may just have started another."""
+    while pids := living(environment):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def _stat(entry: Path) -> list[str]:
@@ -161,6 +169,7 @@ class Machines:
         self.token_path = directory / "secrets" / "auth_token"
         self.environment = {
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # off in a process that runs an embedded cluster
+            "SPT_NOENV": "1",  # Ray's workers and agents take new titles, which would wipe out what `living` looks for
             "RAY_AUTH_TOKEN": "",
             "RAY_AUTH_TOKEN_PATH": str(self.token_path),
             "DAME_HEAD": self.head_address,
@@ -181,8 +190,8 @@ class Machines:
         """Those that run, in the order in which they were started first."""
         return [machine for machine in self.started if machine.role == role and machine.process.poll() is None]
 
-    def start(self, role: str, name: str) -> Machine:
-        self.started.append(Machine(role, self.directory / name, self.environment_of(name)))
+    def start(self, role: str, name: str, **settings: str) -> Machine:
+        self.started.append(Machine(role, self.directory / name, {**self.environment_of(name), **settings}))
         return self.started[-1]
 
     def environment_of(self, name: str) -> dict[str, str]:
