@@ -22,6 +22,9 @@ NODES = 3
 GCS_METHOD = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 CLIENT_METHOD = "/ray.rpc.RayletDriver/ClusterInfo"
 
+REFUSED = "Authentication token is missing or incorrect"
+"""What Ray's processes say of a head that does not take their token."""
+
 
 @pytest.fixture(scope="module")
 def first_machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
@@ -114,6 +117,21 @@ def test_a_client_without_the_token_is_told_what_it_lacks(
     assert "its token is missing or wrong" in done.stderr.decode()
 
 
+def test_a_machine_with_a_wrong_token_does_not_join(machines: Machines, tmp_path: Path) -> None:
+    before = _ids(machines)
+    token = tmp_path / "auth_token"
+    token.write_text("0" * 64)
+    own = {"RAY_AUTH_TOKEN_PATH": str(token), "DAME_STORAGE_DIR": str(tmp_path / "storage")}
+    stranger = machines.start("storage", "stranger", **own)
+    try:
+        log = stranger.directory / "log"
+        eventually(lambda: log.read_text(errors="replace").count(REFUSED) > 2, every_s=0.5)  # it tries again and again
+        assert stranger.health() == 1
+        assert _ids(machines) == before
+    finally:
+        stranger.kill()
+
+
 def test_everything_is_back_after_kills(machines: Machines) -> None:
     head, first, *others = machines.head, *machines.of("storage")
     first.kill_below()
@@ -128,6 +146,28 @@ def test_everything_is_back_after_kills(machines: Machines) -> None:
     assert machines.get("between") == b"the kills"
     assert_same(machines.get("kept"), CONTENT)
     eventually(lambda: {row["health"] for row in machines.ask("list")} == {"ok"}, every_s=1)
+    all_well(first, *others)
+
+
+def test_everything_is_back_after_whole_machines_are_killed(machines: Machines) -> None:
+    """As by `docker kill`: the entry point's own process as well, so that nothing starts the others again."""
+    before = _ids(machines)
+    head, first, *others = machines.head, *machines.of("storage")
+    first.kill()
+    machines.ask("upload", "while a machine is dead", "on the other two")
+    first.start_again()
+    all_well(first)
+    machines.wait_until_whole(NODES)
+    assert _ids(machines) == before
+
+    head.kill()
+    head.start_again()
+    all_well(head)
+    machines.wait_until_whole(NODES)
+    assert _ids(machines) == before
+    assert machines.get("while a machine is dead") == b"on the other two"
+    assert_same(machines.get("kept"), CONTENT)
+    assert {row["health"] for row in machines.ask("list")} == {"ok"}
     all_well(first, *others)
 
 
