@@ -71,6 +71,7 @@ def test_a_change_of_code_installs_nothing_else_anew(project: Project, tmp_path:
         docker("image", "rm", tag)
 
 
-def test_compose_knows_the_same_project_from_the_root_and_from_RayServer(project: Project) -> None:
-    at_root = project.compose("config")
-    assert project.compose("config", cwd=ROOT / "RayServer") == at_root
+def test_compose_builds_and_knows_the_same_project_from_the_root_and_from_RayServer(project: Project) -> None:
+    at_root = project.compose("config"), inspect(IMAGE)["RootFS"]["Layers"]
+    project.compose("build", cwd=ROOT / "RayServer", timeout_s=1800)  # all of it is in the cache
+    assert (project.compose("config", cwd=ROOT / "RayServer"), inspect(IMAGE)["RootFS"]["Layers"]) == at_root
