@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 
-from RayServer.claim import number_of
 from tests.compose.conftest import NODES, Cluster
-from tests.compose.engine import docker
+from tests.compose.engine import Project, docker
 from tests.integration.processes import eventually
 from tests.integration.wholeness import MIB, content
 
 pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
+def up(project: Project, nodes: int, *options: str) -> None:
+    """With so many storage nodes by the setting, as README.md tells; `--scale` lasts until the next `up` without it."""
+    told = dataclasses.replace(project, settings={**project.settings, "DAME_STORAGE_NODES": str(nodes)})
+    told.compose("up", "--detach", *options, timeout_s=600)
+
+
 def test_from_three_to_five_and_back_by_drain(cluster: Cluster) -> None:
     project = cluster.project
     before = project.nodes()
-    project.up(5)
+    up(project, 5)
     project.wait_until_whole(5)
     at_five = project.nodes()
     assert {host: node["id"] for host, node in at_five.items() if host in before} == {
@@ -29,12 +37,13 @@ def test_from_three_to_five_and_back_by_drain(cluster: Cluster) -> None:
     for host in leaving:
         project.ask("drain", host)  # a verb that takes a node also takes the name of its container
     eventually(lambda: all(project.nodes()[host]["state"] == "drained" for host in leaving), timeout_s=420, every_s=1)
-    project.up(NODES, "--no-recreate")
+    up(project, NODES, "--no-recreate")
     assert project.containers("storage") == sorted(before)
     eventually(lambda: all(project.nodes()[host]["state"] == "down" for host in leaving), every_s=1)
     for host in leaving:
+        directory = Path(project.ask("node", host)["directory"]).parent  # the container's; the node's is a slot in it
         project.ask("forget", host)
-        project.compose("exec", "-T", "storage", "rm", "-r", f"/var/lib/dame/storage/replica-{number_of(host)}")
+        project.compose("run", "--rm", "-T", "--no-deps", "--entrypoint", "rm", "storage", "-r", str(directory))
     project.wait_until_whole(NODES)
     assert {host: node["id"] for host, node in project.nodes().items()} == {
         host: node["id"] for host, node in before.items()
