@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.compose.conftest import NODES, Cluster
 from tests.compose.engine import IMAGE, Project, docker, run
@@ -22,10 +24,19 @@ USER = 10001
 """Of the image."""
 
 
+OPERATIONS = (ROOT / "docs" / "OPERATIONS.md").read_text()
+
+
 def on_host() -> list[str]:
-    """The options that the document puts into ON_HOST."""
-    text = (ROOT / "docs" / "OPERATIONS.md").read_text()
-    return text.partition('ON_HOST="')[2].partition('"')[0].split()
+    """The options that the document puts into ON_HOST first, for any cluster."""
+    return OPERATIONS.partition('ON_HOST="')[2].partition('"')[0].split()
+
+
+def test_with_tls_the_document_tells_a_container_what_compose_tells_it() -> None:
+    given = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["x-environment"]
+    told = dict(re.findall(r"--env (\w+)=([^\s\"]+)", OPERATIONS))
+    assert told.pop("DAME_TLS") == told.pop("RAY_USE_TLS") == "1"
+    assert told == {name: value for name, value in given.items() if name.startswith("RAY_TLS_")}
 
 
 @pytest.fixture
