@@ -14,13 +14,15 @@ from core.store import ArtifactStore
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests are shared out among processes, those on the session's real cluster stay together, one by one.
 
-    So do those that start Ray themselves, with or without containers: beside the others, but not beside one another.
+    So do those of one module that start Ray themselves, and all that have containers of it.
     """
     for item in items:
         if "real_store" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("the session's cluster"))
-        elif item.get_closest_marker("ray") or item.get_closest_marker("compose"):
-            item.add_marker(pytest.mark.xdist_group("clusters of their own"))
+        elif item.get_closest_marker("compose"):
+            item.add_marker(pytest.mark.xdist_group("containers"))
+        elif item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +38,12 @@ def real_store(cluster_directory: Path) -> Iterator[ArtifactStore]:
 
     with connect(data_dir=cluster_directory, nodes=4) as store:
         yield store
+
+
+@pytest.fixture
+def unconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process of its own: this one may be connected to the session's cluster by the tests before."""
+    import ray
+
+    if ray.is_initialized():
+        monkeypatch.setattr(ray, "is_initialized", lambda: False)

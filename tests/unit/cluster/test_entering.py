@@ -9,6 +9,8 @@ import pytest
 from core.cluster import launch
 from core.errors import ClusterUnreachable
 
+pytestmark = pytest.mark.usefixtures("unconnected")
+
 ADDRESS = "ray://127.0.0.1:10001"
 
 

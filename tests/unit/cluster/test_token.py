@@ -15,6 +15,8 @@ from core.cluster import launch
 from core.cluster.token import ASK_CLIENT_SERVER, ASK_GCS, check_token
 from core.errors import ClusterUnreachable
 
+pytestmark = pytest.mark.usefixtures("unconnected")
+
 Serve = Callable[[grpc.StatusCode], str]
 
 

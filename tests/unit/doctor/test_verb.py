@@ -15,7 +15,7 @@ from main import main
 
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unconnected: None) -> Iterator[None]:
     """A home of its own, with a token in it; and no cluster is started or left behind."""
     for name in list(os.environ):
         if name.startswith(("DAME_", "RAY_AUTH_TOKEN")):
