@@ -54,6 +54,9 @@ class Chaos:
     directory: Path
     rng: random.Random
     tell: Callable[[str], None]
+    spares_namenode_from: float = float("inf")
+    """By the monotonic clock in seconds. From then on no fault ends the NameNode's process, and at no time that of the
+    last storage node: what grows slowly shows in one process only."""
     incidents: list[Incident] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -71,6 +74,8 @@ class Chaos:
         }
         try:
             while self.until_whole() and not enough.wait(self.rng.uniform(*PAUSE_S)):
+                if time.monotonic() > self.spares_namenode_from:
+                    kinds.pop(self.kill_namenode, None)
                 self.inject(self.rng.choices(list(kinds), list(kinds.values()))[0])
         except Exception as error:  # noqa: BLE001 - the soak must not go on as if there were faults
             self.failures.append(f"the injection of faults ended: {type(error).__name__}: {error}")
@@ -92,6 +97,11 @@ class Chaos:
     # --- Faults -------------------------------------------------------------------------------------------------
 
     def kill_storage_node(self, incident: Incident, node: NodeInfo) -> None:
+        """Or another one, where this is the one to be spared."""
+        nodes = sorted(self._patiently(self.store.nodes), key=lambda each: each.name)
+        if node.name == nodes[-1].name:
+            node = self.rng.choice(nodes[:-1])
+            incident.node = node.name
         os.kill(node.pid, signal.SIGKILL)
         incident.detection_s = self._until(lambda: self._now(node).pid != node.pid)
 
@@ -168,7 +178,7 @@ class Chaos:
     def _is_whole(self) -> bool:
         status = self.store.status()
         short = status.under_replicated + status.missing + status.healing
-        return not (short or status.safe_mode) and status.nodes["up"] == sum(status.nodes.values())
+        return not (short or status.safe_mode or status.read_only) and status.nodes["up"] == sum(status.nodes.values())
 
     def _now(self, node: NodeInfo) -> NodeInfo:
         return self.store.node(node.id).node

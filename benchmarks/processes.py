@@ -9,7 +9,7 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,13 +78,22 @@ def family(pid: int) -> list[int]:
 
 def _parents() -> Iterator[tuple[int, int]]:
     for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                after_name = (process / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if after_name[0] != "Z":
-                yield int(process.name), int(after_name[1])
+        if process.name.isdigit() and (fields := _stat(int(process.name))):
+            yield int(process.name), int(fields[1])
+
+
+def identities(pids: Iterable[int]) -> set[tuple[int, str]]:
+    """Process ids, each with the time of its start, since ids are given again; without those that live no longer."""
+    return {(pid, fields[19]) for pid in pids if (fields := _stat(pid))}
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel tells of a process, from its state on (proc(5), field 3); nothing of one that is gone or dead."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [] if fields[0] == "Z" else fields
 
 
 def kind_of(pid: int) -> str:
@@ -130,45 +139,76 @@ def own_memory_bytes() -> int:
     return memory_bytes(os.getpid())
 
 
-@dataclass
-class Memory:
-    """Samples of one role: time since the start in seconds, process id, bytes."""
+@dataclass(frozen=True)
+class Sample:
+    """Of one process at one moment, in seconds since the start."""
 
-    samples: list[tuple[float, int, int]] = field(default_factory=list)
+    at_s: float
+    pid: int
+    memory_bytes: int
+    descriptors: int
+
+
+@dataclass
+class Samples:
+    """Of one role, which one process after the other fills."""
+
+    all: list[Sample] = field(default_factory=list)
 
     def report(self) -> dict[str, float | None]:
-        values = [memory / MIB for _, _, memory in self.samples]
-        slope = self.slope_bytes_per_hour()
+        values = [sample.memory_bytes / MIB for sample in self.all]
+        memory, descriptors = self.slope_bytes_per_hour(), self.slope_descriptors_per_hour()
         return {
             "median_mib": round(statistics.median(values), 1) if values else None,
             "max_mib": round(max(values), 1) if values else None,
-            "slope_mib_per_hour": None if slope is None else round(slope / MIB, 1),
+            "slope_mib_per_hour": None if memory is None else round(memory / MIB, 1),
+            "slope_descriptors_per_hour": None if descriptors is None else round(descriptors, 1),
+            "longest_life_min": round(self.longest_life_s() / 60, 1),
         }
 
     def slope_bytes_per_hour(self) -> float | None:
-        """Least squares over what is left when each process has warmed up; None if that is too little."""
-        born: dict[int, float] = {}
-        points = [
-            (at_s, float(memory))
-            for at_s, pid, memory in self.samples
-            if at_s - born.setdefault(pid, at_s) >= WARM_UP_S
-        ]
-        if len(points) < 2 or points[-1][0] - points[0][0] < SLOPE_AFTER_S:
+        return self._slope_per_hour(lambda sample: sample.memory_bytes)
+
+    def slope_descriptors_per_hour(self) -> float | None:
+        return self._slope_per_hour(lambda sample: sample.descriptors)
+
+    def longest_life_s(self) -> float:
+        """Of what is looked at: after warming up."""
+        return max((life[-1].at_s - life[0].at_s for life in self._lives()), default=0.0)
+
+    def _lives(self) -> list[list[Sample]]:
+        """The samples of each process, from when it has warmed up."""
+        lives: dict[int, list[Sample]] = {}
+        for sample in self.all:
+            lives.setdefault(sample.pid, []).append(sample)
+        warm = ([sample for sample in life if sample.at_s - life[0].at_s >= WARM_UP_S] for life in lives.values())
+        return [life for life in warm if life]
+
+    def _slope_per_hour(self, value: Callable[[Sample], float]) -> float | None:
+        """Least squares of what each process gained over its own mean, for the next one begins small again. None if no
+        process lived long enough to tell."""
+        if self.longest_life_s() < SLOPE_AFTER_S:
             return None
-        return statistics.linear_regression(*zip(*points, strict=True)).slope * 3600
+        times: list[float] = []
+        gains: list[float] = []
+        for life in self._lives():
+            mean_s, mean = statistics.fmean(each.at_s for each in life), statistics.fmean(map(value, life))
+            times += [each.at_s - mean_s for each in life]
+            gains += [value(each) - mean for each in life]
+        return statistics.linear_regression(times, gains).slope * 3600
 
 
-class MemorySampler:
-    """Samples the NameNode's, the storage nodes' and this process's memory in a thread of its own."""
+class Sampler:
+    """Samples the NameNode's, the storage nodes' and this process's memory and open files, in a thread of its own."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._started = time.monotonic()
         self._enough = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
-        self.roles: dict[str, Memory] = {}
+        self._thread = threading.Thread(target=self._run, name="samples", daemon=True)
+        self.roles: dict[str, Samples] = {}
 
-    def __enter__(self) -> MemorySampler:
+    def __enter__(self) -> Sampler:
         self._thread.start()
         return self
 
@@ -182,7 +222,8 @@ class MemorySampler:
             for role, pid in self._pids():
                 memory = own_memory_bytes() if pid == os.getpid() else memory_bytes(pid)
                 if memory:
-                    self.roles.setdefault(role, Memory()).samples.append((at_s, pid, memory))
+                    sample = Sample(at_s, pid, memory, open_files(pid))
+                    self.roles.setdefault(role, Samples()).all.append(sample)
 
     def _pids(self) -> Iterator[tuple[str, int]]:
         """By the locks in the directories, which name their holders."""

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.incidents import Chaos, Incident, summary  # noqa: E402 - the project's root comes first on the path
-from benchmarks.processes import Census, MemorySampler, family, take_census  # noqa: E402
+from benchmarks.processes import Census, Sampler, family, identities, take_census  # noqa: E402
 from benchmarks.workload import Clients, Load  # noqa: E402
 from core import ArtifactStore, DameError, connect  # noqa: E402
 
@@ -52,7 +52,10 @@ DESCRIPTORS_SPARE = 64
 DESCRIPTORS_BOUND = {"log_monitor": 200}
 """Ray's log monitor keeps both files of each process that has ended open, until it has so many."""
 SLOPE_MAX_BYTES_PER_HOUR = 64 * MIB
+SLOPE_MAX_DESCRIPTORS_PER_HOUR = 64
 """More growth of one process is a leak."""
+REFUSED_SHARE_MAX = 0.01
+"""Of the operations: clients wait for what comes back, so more than this is a cluster that takes nothing."""
 
 
 @dataclass
@@ -69,7 +72,7 @@ class Soak:
         self.report["plain_copy_mb_per_s"] = plain_copy_mb_per_s(self.directory)
         with (
             connect(data_dir=self.directory, nodes=self.options.nodes) as store,
-            MemorySampler(self.directory) as memory,
+            Sampler(self.directory) as sampler,
         ):
             before = take_census()
             catalog_before = catalog_bytes(self.directory)
@@ -77,9 +80,10 @@ class Soak:
             self._reckon(store, clients, chaos)
             after = take_census()
             self._compare(before, after)
+            processes = identities(family(os.getpid())[1:])
             self.report["catalog_bytes"] = {"before": catalog_before, "after": catalog_bytes(self.directory)}
-        self._judge_memory(memory)
-        self._judge_leftovers(after)
+        self._judge_growth(sampler)
+        self._judge_leftovers(after, processes)
         self.report["seconds"] = round(time.monotonic() - self.started, 1)
 
     # --- Under load ---------------------------------------------------------------------------------------------
@@ -87,10 +91,13 @@ class Soak:
     def _work(self, store: ArtifactStore) -> tuple[Clients, Chaos]:
         load = Load(seed=self.options.seed, clients=self.options.clients)
         clients = Clients(store, load)
-        chaos = Chaos(store, self.directory, random.Random(f"{self.options.seed}/faults"), self.tell)
         enough = threading.Event()
+        seconds = self.options.minutes * 60
+        deadline = time.monotonic() + seconds
+        chaos = Chaos(
+            store, self.directory, random.Random(f"{self.options.seed}/faults"), self.tell, deadline - seconds / 2
+        )
         injector = threading.Thread(target=chaos.run, args=(enough,), name="faults")
-        deadline = time.monotonic() + self.options.minutes * 60
         with clients:
             injector.start()
             try:
@@ -126,6 +133,9 @@ class Soak:
             "refused": dict(tally.refused),
             "sentences": tally.sentences,
         }
+        done, refused = sum(tally.done.values()), sum(tally.refused.values())
+        if refused > done * REFUSED_SHARE_MAX:
+            self.failures.append(f"{refused} operations were refused, and {done} done")
         self.report["faults"] = summary(chaos.incidents)
         self.report["repair_under_load"] = self._repair_rate(chaos.incidents)
         self.tell("measuring a repair without load")
@@ -189,16 +199,18 @@ class Soak:
             if count > DESCRIPTORS_BOUND.get(kind, before.descriptors.get(kind, count)) + DESCRIPTORS_SPARE:
                 self.failures.append(f"leaked open files: {kind} has {count}, {before.descriptors[kind]} before")
 
-    def _judge_memory(self, memory: MemorySampler) -> None:
-        self.report["memory"] = {role: samples.report() for role, samples in sorted(memory.roles.items())}
-        for role, samples in memory.roles.items():
-            slope = samples.slope_bytes_per_hour()
-            if slope is not None and slope > SLOPE_MAX_BYTES_PER_HOUR:
-                self.failures.append(f"memory of {role} grows by {slope / MIB:.0f} MiB per hour")
+    def _judge_growth(self, sampler: Sampler) -> None:
+        self.report["processes"] = {role: samples.report() for role, samples in sorted(sampler.roles.items())}
+        for role, samples in sampler.roles.items():
+            memory, descriptors = samples.slope_bytes_per_hour(), samples.slope_descriptors_per_hour()
+            if memory is not None and memory > SLOPE_MAX_BYTES_PER_HOUR:
+                self.failures.append(f"memory of {role} grows by {memory / MIB:.0f} MiB per hour")
+            if descriptors is not None and descriptors > SLOPE_MAX_DESCRIPTORS_PER_HOUR:
+                self.failures.append(f"open files of {role} grow by {descriptors:.0f} per hour")
 
-    def _judge_leftovers(self, running: Census) -> None:
-        """With the cluster closed, nothing of it may be left."""
-        processes = family(os.getpid())[1:]
+    def _judge_leftovers(self, running: Census, before: set[tuple[int, str]]) -> None:
+        """With the cluster closed, nothing of it may be left, whoever its parent is now."""
+        processes = identities(pid for pid, _ in before) & before | identities(family(os.getpid())[1:])
         shared = [name for name in running.shared_names if Path(name).exists()]
         self.report["left_after_close"] = {"processes": len(processes), "shared_memory": len(shared)}
         if processes:
