@@ -10,15 +10,19 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
+import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 
 from tests.simulation.run import Outcome, run_seed
 
-WAITING_PER_JOB = 4
+BATCH_PER_JOB = 100
+SEED_MAX_S = 600
+"""A seed takes a second or less; on a busy machine some."""
 TELL_S = 60
 """How often to tell how far it is."""
 TAIL = 60
@@ -26,25 +30,39 @@ TAIL = 60
 
 
 def run_many(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
-    """The outcomes of seeds, in no order."""
+    """The outcomes of seeds, in no order. A process that ends, or is at one seed for too long, is a failure of its
+    seed, which then is one of those told."""
     if jobs == 1:
         yield from map(run_seed, seeds)
         return
-    waiting = threading.Semaphore(WAITING_PER_JOB * jobs)
+    waiting = iter(seeds)
+    while batch := list(itertools.islice(waiting, BATCH_PER_JOB * jobs)):
+        yield from _run_batch(batch, jobs)
 
-    def slowly() -> Iterator[int]:
-        """The pool would take all seeds at once, however long they take."""
-        for seed in seeds:
-            waiting.acquire()
-            yield seed
 
-    with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=200) as pool:
+def _run_batch(seeds: list[int], jobs: int) -> Iterator[Outcome]:
+    """By new processes, whose memory goes with them."""
+    undone = set(seeds)
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
+        under_way = [pool.submit(_run_watched, seed) for seed in seeds]
         try:
-            for outcome in pool.imap_unordered(run_seed, slowly()):
-                waiting.release()
+            for future in as_completed(under_way):
+                outcome = future.result()
+                undone.remove(outcome.seed)
                 yield outcome
+        except BrokenProcessPool:
+            for seed in sorted(undone)[: 2 * jobs]:
+                yield Outcome(seed, f"a process ended at this seed or one beside it, or took {SEED_MAX_S} s", "")
         finally:
-            waiting.release(1_000_000)  # the pool's own thread may be waiting
+            pool.shutdown(cancel_futures=True)
+
+
+def _run_watched(seed: int) -> Outcome:
+    signal.alarm(SEED_MAX_S)  # ends the process
+    try:
+        return run_seed(seed)
+    finally:
+        signal.alarm(0)
 
 
 def describe(outcome: Outcome, lines: int = TAIL) -> str:
