@@ -102,7 +102,8 @@ class ChunkStore:
             )
         try:
             if not overwrite and _payload_bytes(path) == len(payload) and self._is_there_and_good(path, chunk_id):
-                # Its writer may have died before this.
+                # Its writer may have died before this, or have been somebody else.
+                chunkfile.sync(path)
                 sync_directory(path.parent)
                 return False
             with self._room_for(len(payload)):
@@ -234,11 +235,13 @@ class ChunkStore:
             raise self._failure(error, "list its quarantine") from error
 
     def take_in(self, chunk_id: str) -> bool:
-        """Count a file that is there, once its hash is verified and its name durable. Raises DiskFailure."""
+        """Count a file that is there, whoever wrote it, once its hash is verified and it is durable. Raises
+        DiskFailure."""
         path = self._path(chunk_id)
         if not self.verify(chunk_id):
             return False
         try:
+            chunkfile.sync(path)
             sync_directory(path.parent)
             self._count(chunk_id, _payload_bytes(path))
         except OSError as error:

@@ -205,11 +205,26 @@ def test_a_chunk_is_synced_before_it_is_visible_and_its_directories_before_it_co
 def test_a_chunk_that_was_there_is_made_durable_once_more(
     node: StorageNode, chunk: Chunk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever renamed it may have died before the fsync of its directory."""
+    """Whoever renamed it may have died before the fsync of its directory, or was somebody who synced nothing."""
     chunk_id, data = chunk()
     node.store(chunk_id, data)
     events = events_of(monkeypatch, node.directory, lambda: node.store(chunk_id, data))
-    assert events == [f"fsync chunks/{chunk_id[:2]}"]
+    assert events == [f"fsync chunks/{chunk_id[:2]}/{chunk_id}", f"fsync chunks/{chunk_id[:2]}"]
+
+
+def test_a_file_that_somebody_put_there_is_made_durable_before_it_counts(
+    node: StorageNode, chunk: Chunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunk_id, data = chunk()
+    node.store(chunk_id, data)
+    path = node.directory / "chunks" / chunk_id[:2] / chunk_id
+    copied = path.read_bytes()
+    path.unlink()
+    assert node.walk().removed == 1
+    path.write_bytes(copied)
+    events = events_of(monkeypatch, node.directory, node.walk)
+    assert events == [f"fsync chunks/{chunk_id[:2]}/{chunk_id}", f"fsync chunks/{chunk_id[:2]}"]
+    assert node.chunk_ids() == [chunk_id]
 
 
 def test_what_is_found_at_opening_is_made_durable_before_it_counts(
