@@ -1,6 +1,6 @@
-"""Clients in a process of their own: `python -m tests.integration.loader DIRECTORY` joins the embedded cluster there,
-works until its standard input ends, waits until the cluster is whole, verifies, and prints what happened as one JSON
-document."""
+"""Clients in a process of their own: `python -m tests.integration.loader WHERE` joins the embedded cluster in that
+directory, or the one at that `ray://` address, works until its standard input ends, waits until the cluster is whole,
+verifies, and prints what happened as one JSON document."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from core.cluster.launch import log_directory
 from tests.integration.processes import eventually
 
 
-def main(directory: str) -> int:
-    with connect(data_dir=directory) as store:
+def main(where: str) -> int:
+    outside = where.startswith("ray://")
+    with connect(where) if outside else connect(data_dir=where) as store:
         with Clients(store, small(4)) as clients:
             sys.stdin.read()
         eventually(lambda: not store.status().under_replicated)
         lost = clients.verify()
         tally = clients.tally
-        log = next(Path(log_directory()).glob(f"python-core-driver-*_{os.getpid()}.log")).read_text()
+        log = "" if outside else next(Path(log_directory()).glob(f"python-core-driver-*_{os.getpid()}.log")).read_text()
     told = {
         "done": tally.done,
         "refused": tally.refused,

@@ -96,17 +96,23 @@ class Up:
 
 
 class Loader:
-    """`tests.integration.loader` in the background, at work on an embedded cluster until `finish`."""
+    """`tests.integration.loader` in the background, at work on a cluster until `finish`."""
 
-    def __init__(self, data_dir: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, where: Path | str, environment: dict[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.loader", str(data_dir)],
+            [sys.executable, "-m", "tests.integration.loader", str(where)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **(environment or {})},
         )
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     def finish(self) -> Any:
         """What happened, once all that was stored is verified. Nothing may be lost."""
@@ -116,8 +122,9 @@ class Loader:
         return json.loads(said)
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
 
 
 def namenode_pid(data_dir: Path) -> int:

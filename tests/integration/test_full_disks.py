@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.disks import small_disk
-from tests.integration.processes import Up, assert_same, dame, dame_json, eventually, fetch
+from tests.integration.processes import Loader, Up, assert_same, dame, dame_json, eventually, fetch
 from tests.integration.wholeness import MIB, content
 
 pytestmark = pytest.mark.ray
@@ -110,3 +111,16 @@ def test_a_full_catalog_disk(directory: Path) -> None:
         assert dame("upload", "still unknown", "x", data_dir=directory).returncode == 1
     eventually(lambda: dame("upload", "known", "x", data_dir=directory).returncode == 0)
     assert names(directory) == sorted({*before, "known"} - {"in the way"})
+
+
+def test_clients_lose_nothing_on_disks_that_fill_and_have_room_again(directory: Path) -> None:
+    """Both of them; what does not fit is refused, and what was acknowledged is found again."""
+    with Loader(directory) as loader:
+        eventually(lambda: len(names(directory)) > 6)
+        with filled(directory / "storage"):
+            time.sleep(5)
+        with filled(directory / "namenode"):
+            time.sleep(5)
+        told = loader.finish()
+    assert told["done"]["upload"] > 3 and told["refused"], told
+    assert_same(fetch("kept", data_dir=directory), KEPT)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import assert_same, dame, eventually, fetch
+from tests.integration.processes import Loader, assert_same, dame, eventually, fetch
 from tests.integration.raylets import ON_LOOPBACK, Raylets, ask
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]  # some twenty processes are started one after the other
@@ -33,17 +33,21 @@ def test_a_cluster_of_raylets_grows_heals_and_serves_from_outside(raylets: Rayle
     assert_same(fetch("spread", "--address", raylets.client_address), content)
     assert ask(raylets.client_address, "update", "spread", "from outside")["version"] == 2
 
-    directory = ask(raylets.address, "nodes")[0]["directory"]
-    victim = next(index for index in range(4) if directory.startswith(str(tmp_path / f"disk-{index}")))
-    raylets.kill(victim)
-    eventually(lambda: ask(raylets.address, "status")["nodes"]["down"] == 1)
-    eventually(lambda: ask(raylets.address, "status")["under_replicated"] == 0)
-    assert_same(fetch("spread", "--version", "1", "--address", raylets.address, environment=ON_LOOPBACK), content)
+    with Loader(raylets.client_address) as loader:
+        eventually(lambda: len(ask(raylets.address, "list")) > 3)
+        directory = ask(raylets.address, "nodes")[0]["directory"]
+        victim = next(index for index in range(4) if directory.startswith(str(tmp_path / f"disk-{index}")))
+        raylets.kill(victim)
+        eventually(lambda: ask(raylets.address, "status")["nodes"]["down"] == 1)
+        eventually(lambda: ask(raylets.address, "status")["under_replicated"] == 0)
+        assert_same(fetch("spread", "--version", "1", "--address", raylets.address, environment=ON_LOOPBACK), content)
 
-    # A new raylet on the directory of the dead one is that storage node again.
-    raylets.add(tmp_path / f"disk-{victim}")
-    eventually(lambda: ask(raylets.address, "status")["nodes"]["up"] == 4)
-    assert len(ask(raylets.address, "nodes")) == 4
+        # A new raylet on the directory of the dead one is that storage node again.
+        raylets.add(tmp_path / f"disk-{victim}")
+        eventually(lambda: ask(raylets.address, "status")["nodes"]["up"] == 4)
+        assert len(ask(raylets.address, "nodes")) == 4
+        told = loader.finish()
+    assert told["done"]["update"] > 3 and told["done"]["get"] > 3, told
 
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path: Path) -> None:
