@@ -104,8 +104,8 @@ class Config:
     """Room kept on the catalog's disk for when it is full: enough to write that an artifact of some hundred thousand
     chunks is removed. 0 for none."""
     crashes_max: int = 3
-    """After so many broken invariants within `crash_window_ms`, or twice as many ends of its process in the middle of a
-    request, the NameNode comes up read-only: once is a bad moment,
+    """After so many broken invariants within `crash_window_ms`, or twice as many ends of its process in the middle of
+    a request, the NameNode comes up read-only: once is a bad moment,
     again and again is a request or a state that ends it each time."""
     crash_window_ms: int = 10 * MINUTE_MS
     """How long crashes are held against it: long enough for a client to retry, short enough to try again by itself."""

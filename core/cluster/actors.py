@@ -121,10 +121,9 @@ class NameNodeActor:
         self._metrics = NameNodeMetrics()
         self._directory = _own_directory(directory, "DAME_NAMENODE_DIR", "namenode")
         self._config = config
-        self._service = NameNodeService(self._directory, config, _new_id, _new_rng)
-        self._request = RequestNote(self._directory)
-        if method := self._request.take():
-            self._service.note_silent_end(wall_ms(), method)
+        self._service = NameNodeService(
+            self._directory, config, _new_id, _new_rng, request_note=RequestNote(self._directory)
+        )
         self._open(OPEN_RETRY_MS)
         if self._service.namenode is None:
             log_failure(log, "opening the catalog", self._service.refusal, directory=self._directory)
@@ -150,7 +149,7 @@ class NameNodeActor:
     def ask(self, method: str, *arguments: Any) -> Any:
         """Call a public method of the NameNode, with the time put first."""
         try:
-            with self._metrics.call(method, arguments), self._request.during(method):
+            with self._metrics.call(method, arguments):
                 return self._service.ask(wall_ms(), method, *arguments)
         finally:
             self._tell_events()  # also those before a broken invariant

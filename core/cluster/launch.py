@@ -27,7 +27,7 @@ from core.cluster.threads import LastingThread, within
 from core.cluster.token import check_token
 from core.config import Config
 from core.directory import DirectoryLock, lock_directory, make_directory, numbered, write_durably
-from core.errors import ClusterUnreachable, ConfigurationFailure, DirectoryFailure, DirectoryInUse, NotReady
+from core.errors import ClusterUnreachable, ConfigurationFailure, Defect, DirectoryFailure, DirectoryInUse, NotReady
 from core.protocol import PROTOCOL_VERSION, RELEASE
 from core.token_file import default_token_file, make_token
 
@@ -222,6 +222,8 @@ class EmbeddedSession:
                 status = remote.ask_namenode("status")
             except (ClusterUnreachable, NotReady):
                 continue  # busy starting; the deadline decides
+            except Defect:
+                return
             count = status.nodes["up"] + status.nodes["draining"] + status.nodes["drained"]
             if count != up:
                 up = count
@@ -362,6 +364,8 @@ def wait_for_namenode() -> None:
             remote.ask_namenode("meet", PROTOCOL_VERSION, RELEASE)
             remote.ask_namenode("status")
             return
+        except Defect:
+            return  # who can't connect can't `resume`
         except ClusterUnreachable:
             if time.monotonic() > deadline:
                 raise

@@ -8,7 +8,6 @@ one, too, again and again, the next must do less: it comes up read-only.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
@@ -19,8 +18,8 @@ from core.directory import write_durably
 from core.namenode.words import seconds
 
 FILE_NAME = "crashes"
-NOTES_MAX = 20
-"""Notes that are kept: the file stays within one block of a disk."""
+NOTES_MAX = 50
+"""Notes that are kept: what makes it read-only, and one more for each method at which it may end then."""
 TEXT_MAX = 300
 """Characters of an assertion's text that are kept."""
 SILENT = "its process ended without a word: a library crashed, memory ran out, or somebody killed it"
@@ -28,12 +27,13 @@ SILENT = "its process ended without a word: a library crashed, memory ran out, o
 
 @dataclass(frozen=True)
 class Crash:
-    """A broken invariant; or, `silent`, a process that ended while it answered this method."""
+    """A broken invariant; or, `silent`, a process that ended while it answered this method, `only_reading` or not."""
 
     time_ms: int
     method: str
     text: str
     silent: bool = False
+    only_reading: bool = False
 
 
 def note(directory: Path, crash: Crash) -> None:
@@ -77,7 +77,13 @@ def _parsed(line: bytes) -> Crash | None:
         crash = Crash(**json.loads(line))
     except (ValueError, TypeError):
         return None
-    kinds = (crash.time_ms, int), (crash.method, str), (crash.text, str), (crash.silent, bool)
+    kinds = (
+        (crash.time_ms, int),
+        (crash.method, str),
+        (crash.text, str),
+        (crash.silent, bool),
+        (crash.only_reading, bool),
+    )
     return crash if all(isinstance(value, kind) for value, kind in kinds) else None
 
 
@@ -89,7 +95,7 @@ class ReadOnlyMode:
     """As a sentence for callers."""
     until_ms: int
     deadly: frozenset[str]
-    """Methods that are not even tried: processes ended at them without a word, so nothing inside can stop them."""
+    """Methods that are not even tried: one that only read ended at them without a word, too."""
 
 
 def read_only_mode(crashes: Sequence[Crash], now_ms: int, config: Config) -> ReadOnlyMode | None:
@@ -103,11 +109,10 @@ def read_only_mode(crashes: Sequence[Crash], now_ms: int, config: Config) -> Rea
     if (first_that_counts := next(enough, None)) is None:
         return None
     last = crashes[-1]
-    ends = Counter(crash.method for crash in recent if crash.silent)
     return ReadOnlyMode(
         f"The NameNode failed {len(recent)} times within {seconds(config.crash_window_ms)}, last at `{last.method}`"
         f" ({last.text}), so it only reads: nothing is stored, deleted or copied. It takes changes again by itself when"
         f" {seconds(config.crash_window_ms)} have passed, or at once after `resume`. Please report this.",
         first_that_counts.time_ms + config.crash_window_ms,
-        frozenset(method for method, times in ends.items() if times >= config.crashes_max),
+        frozenset(crash.method for crash in recent if crash.only_reading),
     )

@@ -42,9 +42,9 @@ class RequestNote:
         return method
 
     @contextmanager
-    def during(self, method: object) -> Iterator[None]:
-        """Around the answering of a request."""
-        self._write(str.encode(method, "utf-8", "replace") if isinstance(method, str) else b"?")
+    def during(self, method: str) -> Iterator[None]:
+        """Around the answering of a request. Precondition: the directory is held, so that nobody else writes there."""
+        self._write(method.encode())
         try:
             yield
         finally:

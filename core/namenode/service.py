@@ -8,6 +8,7 @@ import random
 import sqlite3
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from core.namenode import crashes
 from core.namenode.catalog import Catalog
 from core.namenode.crashes import Crash, ReadOnlyMode
 from core.namenode.namenode import NameNode
+from core.namenode.request_note import RequestNote
 from core.namenode.requests import check_arguments, is_strangers
 from core.namenode.schema import FILE_NAME
 from core.protocol import meet
@@ -38,6 +40,9 @@ METHODS = frozenset(
 )
 """What other processes may ask of a NameNode. A caller's mistake is no broken invariant, so it is found before."""
 
+START = "start"
+"""What stands for a method in notes of what happened before there was any to answer."""
+
 DISK_ERRORS = (sqlite3.OperationalError, sqlite3.DatabaseError)
 """What SQLite raises for a disk that fails or a damaged file: these very kinds. Kinds of these mean that it was used
 wrongly."""
@@ -55,7 +60,9 @@ class NameNodeService:
         new_id: Callable[[], str],
         new_rng: Callable[[], random.Random],
         open_catalog: Callable[[Path, str], Catalog] | None = None,
+        request_note: RequestNote | None = None,
     ) -> None:
+        """request_note: for a process of its own, so that the next one knows at which request it ended."""
         self.namenode: NameNode | None = None
         self.catalog: Catalog | None = None
         self.refusal: DameError = NotReady("The NameNode is opening its catalog; try again.")
@@ -65,26 +72,26 @@ class NameNodeService:
         self._new_id = new_id
         self._new_rng = new_rng
         self._open_catalog = open_catalog or partial(Catalog.open, ballast_bytes=config.catalog_ballast_bytes)
+        self._request_note = request_note
         self._mode: ReadOnlyMode | None = None
         self._told_seq = 0
-
-    def note_silent_end(self, now_ms: int, method: str) -> None:
-        """Before `open`: the process before this one ended while it answered this method."""
-        self._note(Crash(now_ms, method, crashes.SILENT, silent=True))
 
     def open(self, now_ms: int) -> None:
         """Open the catalog and start a NameNode on it; what stands in the way becomes `refusal`."""
         self._mode = crashes.read_only_mode(self._crashes(now_ms), now_ms, self._config)
         try:
             self.catalog = self._open_catalog(self._directory, self._new_id())
+            self._note_silent_end(now_ms)  # now that nobody else writes here
+            self._refuse_deadly(START)
             reason = self._mode.reason if self._mode else ""
-            self.namenode = NameNode(self.catalog, self._config, self._new_rng(), now_ms, reason)
+            with self._noted(START):
+                self.namenode = NameNode(self.catalog, self._config, self._new_rng(), now_ms, reason)
         except DameError as error:
             self.close()
             self.refusal = error
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may serve on it
             self.close()
-            self.refusal = self._damaged(error) if type(error) in DISK_ERRORS else self._broken(now_ms, "start", error)
+            self.refusal = self._damaged(error) if type(error) in DISK_ERRORS else self._broken(now_ms, START, error)
 
     def _damaged(self, error: Exception) -> DirectoryFailure:
         return DirectoryFailure(
@@ -123,14 +130,14 @@ class NameNodeService:
         if self._mode is not None and now_ms >= self._mode.until_ms:
             self._mode = None
             self.close()
-        if self._mode is not None and method in self._mode.deadly:
-            raise Defect(f"The NameNode does not try `{method}` again now. {self._mode.reason}")
+        self._refuse_deadly(method)
         if self.namenode is None and not (self._mode is not None and isinstance(self.refusal, Defect)):
             self.open(now_ms)
         if self.namenode is None:
             raise self.refusal
         try:
-            return getattr(self.namenode, method)(now_ms, *arguments)
+            with self._noted(method):
+                return getattr(self.namenode, method)(now_ms, *arguments)
         except DameError:
             raise
         except Exception as error:
@@ -170,6 +177,18 @@ class NameNodeService:
         if isinstance(error, AssertionError):
             raise error
         raise AssertionError(_told(error)) from error
+
+    def _noted(self, method: str) -> AbstractContextManager[None]:
+        return self._request_note.during(method) if self._request_note is not None else nullcontext()
+
+    def _note_silent_end(self, now_ms: int) -> None:
+        if self._request_note is not None and (method := self._request_note.take()):
+            self._note(Crash(now_ms, method, crashes.SILENT, silent=True, only_reading=self._mode is not None))
+            self._mode = crashes.read_only_mode(self._crashes(now_ms), now_ms, self._config)
+
+    def _refuse_deadly(self, method: str) -> None:
+        if self._mode is not None and method in self._mode.deadly:
+            raise Defect(f"The NameNode does not try `{method}` again now. {self._mode.reason}")
 
     def _note(self, crash: Crash) -> None:
         try:

@@ -17,6 +17,7 @@ from core.cluster import remote
 from core.config import Config
 from core.errors import DameError, Defect, ReadOnly, Unavailable
 from core.model import ClusterStatus
+from core.namenode import crashes, request_note
 from core.store import ArtifactStore
 from tests.integration.processes import eventually, namenode_pid
 
@@ -57,13 +58,15 @@ def test_requests_that_end_the_process_without_a_word_are_not_tried_for_ever(
     """As if a library crashed at `history`: the process is killed in the middle of it, time and again."""
     store = real_store
     store.upload("before-the-crashes", b"content")
-    request = cluster_directory / "namenode" / "request"
-    ends = 0
+    directory = cluster_directory / "namenode"
+    (directory / crashes.FILE_NAME).unlink(missing_ok=True)  # of tests before
     with history_asked_all_the_time():
-        while not is_read_only(store):
-            assert ends < 2 * Config().crashes_max, "it goes on for ever"
-            kill_in_the_middle(namenode_pid(cluster_directory), request, b"history")
-            ends += 1
+        for _ in range(2 * Config().crashes_max):
+            assert not is_read_only(store)
+            kill_in_the_middle(directory, b"history")
+        assert is_read_only(store)
+        kill_in_the_middle(directory, b"history")
+        assert is_read_only(store)
     assert "last at `history` (its process ended without a word" in store.status().read_only
     with pytest.raises(Defect, match="does not try `history` again"):
         store.history("before-the-crashes")
@@ -87,15 +90,22 @@ def is_read_only(store: ArtifactStore) -> bool:
     return bool(eventually(answers)[0].read_only)
 
 
-def kill_in_the_middle(pid: int, request: Path, method: bytes) -> None:
-    """SIGKILL a NameNode's process while it answers this method: stopped, looked at, and let go on if it does not."""
+def kill_in_the_middle(directory: Path, method: bytes) -> None:
+    """SIGKILL the NameNode's process while it answers this method: stopped, looked at, let go on if it does not."""
+    pid = namenode_pid(directory.parent)
     while True:
         os.kill(pid, signal.SIGSTOP)
-        if request.read_bytes().strip() == method:
+        eventually(lambda: state_of(pid) == "T", every_s=0.001)
+        if (directory / request_note.FILE_NAME).read_bytes().strip() == method:
             os.kill(pid, signal.SIGKILL)
             return
         os.kill(pid, signal.SIGCONT)
         time.sleep(random.uniform(0.001, 0.01))
+
+
+def state_of(pid: int) -> str:
+    """Of its main thread, as ps shows it."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
 @contextmanager

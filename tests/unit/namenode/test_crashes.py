@@ -5,18 +5,19 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
 
 from core.config import Config
 from core.directory import is_in_use
-from core.errors import ArtifactNotFound, Defect, DirectoryFailure, InvalidRequest, ReadOnly, Unavailable
+from core.errors import Defect, DirectoryFailure, DirectoryInUse, InvalidRequest, ReadOnly, Unavailable
 from core.model import BeginRequest, DeleteChunk, SendFullReport
-from core.namenode import crashes
+from core.namenode import crashes, request_note
 from core.namenode.crashes import Crash, read_only_mode
 from core.namenode.namenode import NameNode
+from core.namenode.request_note import RequestNote
 from core.namenode.service import METHODS, NameNodeService
 from core.namenode.state import State
 from tests.unit.namenode.driver import FakeNode, key_of
@@ -31,11 +32,11 @@ MINUTE_MS = 60_000
 
 def test_notes_are_kept_in_order_and_bounded(tmp_path: Path) -> None:
     assert crashes.read(tmp_path) == []
-    for number in range(30):
+    for number in range(80):
         crashes.note(tmp_path, Crash(number, "commit", f"text {number}\n" + "x" * 1000))
     notes = crashes.read(tmp_path)
-    assert [crash.time_ms for crash in notes] == list(range(10, 30))
-    assert (tmp_path / crashes.FILE_NAME).stat().st_size < 20 * 500
+    assert [crash.time_ms for crash in notes] == list(range(30, 80))
+    assert (tmp_path / crashes.FILE_NAME).stat().st_size < 50 * 500
     crashes.forget(tmp_path)
     crashes.forget(tmp_path)
     assert crashes.read(tmp_path) == []
@@ -79,20 +80,66 @@ def test_ends_without_a_word_count_half(ends: str, read_only: bool) -> None:
     assert (read_only_mode(notes, NOW_MS, CONFIG) is not None) == read_only
 
 
-def test_a_method_at_which_processes_ended_is_not_tried_while_others_are(tmp_path: Path) -> None:
-    process = Process(tmp_path)
-    for method in ("info", "info", "artifacts", "artifacts", "info", "events"):
-        process.service.close()
-        process.service.note_silent_end(process.now_ms, method)
-        process.start()
-    assert "last at `events` (its process ended without a word" in process.ask("status").read_only  # type: ignore[attr-defined]
-    with pytest.raises(Defect, match=r"does not try `info` again now.*`resume`"):
-        process.ask("info", "name", None)
-    assert process.ask("artifacts", "") == []
-    process.now_ms += CONFIG.crash_window_ms
-    with pytest.raises(ArtifactNotFound):
-        process.ask("info", "name", None)
-    process.service.close()
+class Killed(BaseException):
+    """Of the process: nobody gets to do anything after it."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """Let every process end without a word that tries this method of a NameNode."""
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(NameNode, method, killed)
+    monkeypatch.setattr(RequestNote, "during", lambda note, noted: nullcontext(note._write(noted.encode())))
+
+
+def test_a_request_that_ends_the_process_without_a_word_does_so_seven_times_at_most(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process.ask("status")
+    with monkeypatch.context() as patched:
+        kill_at(patched, "events")
+        for ends in range(7):
+            assert bool(process.ask("status").read_only) == (ends == 6)  # type: ignore[attr-defined]
+            with pytest.raises(Killed):
+                process.ask("events")
+            process.end()
+        assert "last at `events` (its process ended without a word" in process.ask("status").read_only  # type: ignore[attr-defined]
+        with pytest.raises(Defect, match=r"does not try `events` again now.*`resume`"):
+            process.ask("events")
+        assert process.ask("artifacts", "") == []
+    assert process.starts == 8
+    assert process.ask("resume") is True
+    assert process.ask("events", 0)
+
+
+def test_a_start_that_ends_the_process_without_a_word_is_given_up(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        kill_at(patched, "_load")
+        for _ in range(7):
+            process.service.close()
+            with pytest.raises(Killed):
+                process.start()
+        process.end()
+        for _ in range(3):
+            with pytest.raises(Defect, match=r"does not try `start` again now.*`resume`"):
+                process.ask("status")
+        assert not is_in_use(process.directory)
+    assert process.ask("resume") is True
+    assert process.ask("status").read_only == ""  # type: ignore[attr-defined]
+
+
+def test_who_does_not_hold_the_directory_notes_nothing_there(process: Process, tmp_path: Path) -> None:
+    (tmp_path / request_note.FILE_NAME).write_text("commit")
+    second = NameNodeService(tmp_path, CONFIG, lambda: "", lambda: random.Random(1), request_note=RequestNote(tmp_path))
+    second.open(NOW_MS)
+    with pytest.raises(DirectoryInUse):
+        second.ask(NOW_MS, "status")
+    assert (tmp_path / request_note.FILE_NAME).read_text() == "commit"
+    assert crashes.read(tmp_path) == []
 
 
 # --- A NameNode that fails ------------------------------------------------------------------------------------------
@@ -110,7 +157,10 @@ class Process:
 
     def start(self) -> None:
         self.starts += 1
-        self.service = NameNodeService(self.directory, self.config, lambda: "cluster-1", lambda: random.Random(1))
+        note = RequestNote(self.directory)
+        self.service = NameNodeService(
+            self.directory, self.config, lambda: "cluster-1", lambda: random.Random(1), request_note=note
+        )
         try:
             self.service.open(self.now_ms)
         except AssertionError:
