@@ -99,7 +99,8 @@ def check_nodes(facts: Facts, config: Config) -> list[Finding]:
 
 
 _START_NODES = (
-    "Start more: `--nodes N`, `docker compose up --detach --scale storage=N`, or a Ray node with storage_slot."
+    "Start more: `--nodes N`, `DAME_STORAGE_NODES=N` in .env and `docker compose up --detach`, or a Ray node with"
+    " storage_slot."
 )
 
 

@@ -126,8 +126,8 @@ def _unserved(facts: Facts) -> Iterator[Finding]:
             yield warning(
                 "identities",
                 f"No process serves the storage directory {directory.path}{name}.",
-                "Start a storage node on it (`--nodes N`, `--scale storage=N`, or a Ray node with a storage_slot)."
-                " If it is not wanted any more and nothing is missing, remove it.",
+                "Start a storage node on it (`--nodes N`, `DAME_STORAGE_NODES=N` in .env, or a Ray node with a"
+                " storage_slot). If it is not wanted any more and nothing is missing, remove it.",
             )
 
 
