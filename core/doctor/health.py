@@ -107,10 +107,11 @@ _START_NODES = (
 def _node(node: NodeInfo) -> Iterator[Finding]:
     name = f"{node.name} on {node.host}"
     if node.state in ("down", "suspect"):
+        where = f" on {node.directory}" if node.directory else ""  # unknown until it is heard
         yield warning(
             "nodes",
             f"{name} is {node.state}: {node.reason}.",
-            f"Start it again on {node.directory}; if it is gone for good, `forget {node.name}`.",
+            f"Start it again{where}; if it is gone for good, `forget {node.name}`.",
         )
     elif node.state == "failed":
         yield warning("nodes", f"{name}: {node.reason}.", f"`recover {node.name}` when it is to work again.")

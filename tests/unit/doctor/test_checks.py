@@ -230,6 +230,16 @@ def test_disks_of_nodes_that_are_down_say_nothing() -> None:
     one(disks.check_storage_disks(gone, CONFIG), "ok")
 
 
+@pytest.mark.parametrize(
+    ("where", "advice"), [("/data/slot-0", "Start it again on /data/slot-0;"), ("", "Start it again;")]
+)
+def test_a_node_that_is_down_is_to_be_started_where_it_was_if_that_is_known(where: str, advice: str) -> None:
+    gone = facts(
+        cluster=cluster(nodes=(*(node(number) for number in (1, 2, 3)), node(4, state="down", directory=where)))
+    )
+    assert one(health.check_nodes(gone, CONFIG), "warning").advice.startswith(advice)
+
+
 def test_disks_here_while_the_cluster_is_away() -> None:
     one(disks.check_storage_disks(stopped(directories=(directory("/a"),)), CONFIG), "ok")
     full = directory("/a", disk=Space(100 * GIB, 100 * MIB))
