@@ -109,11 +109,6 @@ class Machine:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
-    def stop(self) -> int:
-        """As `docker stop` does. Its exit code."""
-        self.process.terminate()
-        return self.process.wait(60)
-
     def kill(self) -> None:
         """SIGKILL all of it, as `docker kill` does. The keeper starts nothing again meanwhile."""
         if self.process.poll() is None:

@@ -254,11 +254,11 @@ def _ids(machines: Machines) -> dict[str, str]:
 
 
 def _end_wholly(*machines: Machine) -> None:
-    """All are told to end at once; each ends well, and leaves no process."""
+    """All are told to end at once, and once only; each ends well, and leaves no process."""
     for machine in machines:
         machine.process.terminate()
     for machine in machines:
-        assert machine.stop() == 0, machine.name
+        assert machine.process.wait(60) == 0, machine.name
         assert machine.living() == [], machine.name
 
 
