@@ -58,6 +58,11 @@ class GarbageBook:
         """When its time of grace is over."""
         return entry.since_ms + self._grace_ms[entry.kind]
 
+    def is_due(self, chunk_id: str, now_ms: int) -> bool:
+        """Whether replicas of the chunk may have been deleted already, also by an earlier NameNode."""
+        entry = self.get(chunk_id)
+        return entry is not None and (chunk_id in self.condemned or now_ms >= self.goes_ms(entry))
+
     # --- What becomes garbage, and what is no longer ------------------------------------------------------------
 
     def load(self, rows: Iterable[Garbage], now_ms: int, needed: Container[str]) -> None:

@@ -26,7 +26,7 @@ CLAIM_MS = 60_000
 class Chunk:
     """A chunk that is needed, or that some node still holds."""
 
-    __slots__ = ("copies", "id", "known", "pins", "replicas", "size_bytes", "wanted")
+    __slots__ = ("copies", "doubtful", "id", "known", "pins", "replicas", "size_bytes", "wanted")
 
     def __init__(self, chunk_id: str, size_bytes: int) -> None:
         self.id = chunk_id
@@ -37,6 +37,9 @@ class Chunk:
         """Leases that hold it."""
         self.known = False
         """A version or a lease has needed it since the NameNode started."""
+        self.doubtful = False
+        """It was garbage whose time was over: good replicas may be deleted already, and those that are left be bad ones
+        that nobody looked at. What is needed again of it is stored again."""
         self.replicas: dict[str, ReplicaState] = {}
         self.copies: dict[str, None] = {}
         """Nodes that have been told to pull a replica."""
@@ -102,6 +105,7 @@ class Redundancy:
         chunk = self._chunk(key)
         self.counted += (wanted > 0) - (chunk.wanted > 0)
         chunk.wanted = wanted
+        chunk.doubtful = chunk.doubtful and not wanted
         chunk.known = True
         self._update(chunk)
 
@@ -109,6 +113,7 @@ class Redundancy:
         """An upload holds the chunk: it is not to be deleted, stored or not."""
         chunk = self._chunk(key)
         chunk.pins += 1
+        chunk.doubtful = chunk.doubtful or self.garbage.is_due(key.id, self.now_ms)
         chunk.known = True
         self._recall_deletes(chunk)
         self._update(chunk)

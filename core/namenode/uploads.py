@@ -166,7 +166,7 @@ class Uploads:
         chunk = self._pin(upload, key, watched=not upload.adopted)
         holders = state.redundancy.holders(chunk, ("counts",))
         quorum = self._quorum(replication)
-        if len(holders) >= quorum:
+        if len(holders) >= quorum and not chunk.doubtful:
             return Allocation(key, True, (), 0)
         possible = {
             member.id
