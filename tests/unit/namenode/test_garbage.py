@@ -122,6 +122,27 @@ def test_an_upload_that_wants_garbage_again_starts_its_grace_anew(make_driver: M
     assert driver.holders(key_of(b"data").id) == []
 
 
+def test_what_is_left_of_garbage_that_was_being_deleted_is_no_proof_for_an_upload(make_driver: MakeDriver) -> None:
+    """Seed 10006142: two replicas were bad and their nodes away, the third was deleted; no good one was there."""
+    driver = make_driver(garbage_grace_ms=30_000)
+    driver.put("a", b"data", keep_versions=1)
+    driver.put("a", b"new!", "update")
+    driver.run(20_000)
+    redundancy = driver.namenode._state.redundancy
+    garbage = redundancy.garbage.get(key_of(b"data").id)
+    assert garbage is not None
+    first, *others = driver.holders(key_of(b"data").id)
+    driver.run(redundancy.garbage.goes_ms(garbage) - driver.now_ms - 5_000)
+    for node_id in others:
+        driver.nodes[node_id].kill()
+    driver.run(8_000)
+    assert key_of(b"data").id not in driver.nodes[first].chunks
+    assert sorted(redundancy.holders(redundancy.chunks[key_of(b"data").id], ("counts",))) == others
+    lease = driver.begin("b", b"data")
+    (allocation,) = driver.namenode.allocate(driver.now_ms, lease, [key_of(b"data")], []).chunks
+    assert not allocation.stored and len(allocation.targets) >= allocation.quorum
+
+
 def test_garbage_on_a_node_that_was_away_goes_when_it_is_back(make_driver: MakeDriver) -> None:
     driver = make_driver(trash_retention_ms=10_000, garbage_grace_ms=20_000, unknown_grace_ms=400_000)
     driver.put("a", TEXT, replication=4)
