@@ -229,6 +229,10 @@ class Redundancy:
             self._update(self.chunks[chunk_id])
         return True
 
+    def has_claims(self, node_id: str) -> bool:
+        """Whether clients say of the node what it has not said itself."""
+        return any(claimed == node_id for claimed, _ in self._claims)
+
     def drop_old_claims(self) -> list[str]:
         """Take back what no node has confirmed for long; the ids of the nodes that it was said of."""
         nodes: dict[str, None] = {}

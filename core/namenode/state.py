@@ -54,6 +54,7 @@ class State:
 
     def sync_role(self, member: Member) -> None:
         """A node's liveness or wish may have changed: let its replicas count accordingly."""
+        claimed = member.role == "absent" and self.redundancy.has_claims(member.id)
         if not self.redundancy.set_role(member.id, member.role):
             return
         if member.role == "absent":
@@ -61,5 +62,7 @@ class State:
             member.session.outbox.clear()
             member.session.sent.clear()
             member.session.stale_deletes |= bool(self.redundancy.inventories[member.id].deleting)
-            member.session.verified = False  # what it holds by the time it is back shows in its next new heartbeat
+            member.session.verified = False  # what it holds by the time it is back shows in its next new heartbeat,
+            if claimed:  # unless that was sent before clients stored on it
+                member.session.ask_for_report(self.now_ms)
         self.healer.members_changed()

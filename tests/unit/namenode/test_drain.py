@@ -65,6 +65,22 @@ def test_an_empty_node_is_drained_at_once_and_comes_back_with_undrain(driver: Dr
     assert driver.namenode.set_wish(driver.now_ms, "op-undrain", "sn-04", "none").state == "up"
 
 
+def test_a_heartbeat_from_before_an_upload_does_not_make_a_node_drained_that_was_down_since(driver: Driver) -> None:
+    """Seed 10007259: the client's word had gone with the node, and the late heartbeat agreed that nothing was there."""
+    driver.run(2_000)
+    late = driver[1].heartbeat()
+    driver.put("a", b"data", replication=4)
+    assert driver[1].chunks
+    for number in (1, 2, 3, 4):
+        driver[number].serving = False
+    driver.run(20_000)
+    assert state(driver, 1) == "down"
+    driver.namenode.heartbeat(driver.now_ms, late)
+    driver.namenode.set_wish(driver.now_ms, "op-drain", "sn-01", "draining")
+    driver.namenode.tick(driver.now_ms + 2_000)
+    assert state(driver, 1) == "draining"
+
+
 def test_undraining_trims_what_was_copied_meanwhile(driver: Driver) -> None:
     driver.put("a", TEXT)
     driver.run(2_000)
