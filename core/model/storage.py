@@ -127,6 +127,8 @@ class Heartbeat:
     """The part of written_bytes that was pulled from other nodes."""
     quarantine: QuarantineUsage = QuarantineUsage()
     scrub: ScrubState = ScrubState()
+    epoch: int | None = None
+    """Of the NameNode that it obeys. None: not told."""
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,11 @@ class Session:
     changes: dict[str, ChunkKey | None] = field(default_factory=dict)
     """What heartbeats said while a report was on its way: the report may be older than they are. None: removed."""
 
+    @property
+    def met(self) -> bool:
+        """Its heartbeat has shown that it obeys this NameNode; a registration alone may be a late copy."""
+        return self.sequence >= 0
+
     def ask_for_report(self, now_ms: int) -> None:
         self.asked_ms = now_ms
         self.outbox.append(SendFullReport())

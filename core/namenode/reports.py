@@ -182,6 +182,9 @@ class Reports:
             if member is not None and heartbeat.incarnation in member.superseded:
                 return HeartbeatReply(state.epoch, True, (GiveUp(),))
             return HeartbeatReply(state.epoch, False)
+        if heartbeat.epoch is not None and heartbeat.epoch < state.epoch:
+            # Its registration was a late copy: it obeys another NameNode, and knows nothing of this one.
+            return HeartbeatReply(state.epoch, False)
         self._heard(member)
         state.sync_role(member)
         if heartbeat.sequence > member.session.sequence:
@@ -281,7 +284,7 @@ class Reports:
 
     def full_report(self, report: FullReport) -> None:
         member = self._state.members.get(report.node_id)
-        if member is None or member.incarnation != report.incarnation:
+        if member is None or member.incarnation != report.incarnation or not member.session.met:
             return
         self._heard(member)
         self._state.sync_role(member)

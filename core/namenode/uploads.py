@@ -171,7 +171,7 @@ class Uploads:
         possible = {
             member.id
             for member in state.members.up()
-            if member.id not in excluded and chunk.replicas.get(member.id) != "deleting"
+            if member.session.met and member.id not in excluded and chunk.replicas.get(member.id) != "deleting"
         }
         # Storing again where it is already needs no room, and any other choice would end in a surplus replica.
         again = [node_id for node_id in holders if node_id in possible][:replication]

@@ -174,7 +174,7 @@ class StorageNode:
     def registered(self, reply: RegistrationReply) -> bool:
         """Take up what the NameNode answered. False if it is not the newest NameNode and was ignored.
 
-        Raises DirectoryFailure if it is another cluster's, or if the membership can't be written down.
+        Raises DirectoryFailure if it is another cluster's, or if it joins one and that can't be written down.
         """
         if reply.epoch < self.epoch:
             return False
@@ -185,11 +185,10 @@ class StorageNode:
                 directory=str(self.directory),
             )
         identity = Identity(self.id, reply.cluster_id, reply.name, reply.epoch)
-        try:
-            self._save(identity)
-        except OSError as error:
-            raise directory_failure(self.directory, error) from error
-        self._identity = identity
+        if self.cluster_id:
+            self._take_up(identity)
+        else:
+            self._join(identity)
         if reply.wish == "failed":
             self.fail()
         return True
@@ -369,6 +368,7 @@ class StorageNode:
                 copied_bytes=self._copied_bytes,
                 quarantine=self._chunks.quarantined.usage(),
                 scrub=self._scrubber.state,
+                epoch=self.epoch,
             )
 
     def confirmed(self, sequence: int) -> None:
@@ -445,10 +445,20 @@ class StorageNode:
         self._inventory.copy_failed(chunk_id)
 
     def _heard_of(self, epoch: int) -> None:
-        self._identity = dataclasses.replace(self._identity, epoch=epoch)
-        # If the disk is full it is written after a later reply: the deletions that make room must not wait for it.
+        self._take_up(dataclasses.replace(self._identity, epoch=epoch))
+
+    def _take_up(self, identity: Identity) -> None:
+        """If the disk is full it is written after a later reply: the deletions that make room must not wait for it."""
+        self._identity = identity
         with contextlib.suppress(OSError):
-            self._save(self._identity)
+            self._save(identity)
+
+    def _join(self, identity: Identity) -> None:
+        try:
+            self._save(identity)
+        except OSError as error:
+            raise directory_failure(self.directory, error) from error
+        self._identity = identity
 
     def _save(self, identity: Identity) -> None:
         if identity != self._identity_saved:

@@ -125,6 +125,25 @@ def test_the_first_heartbeat_is_answered_with_a_wish_for_a_full_report(make_driv
     assert SendFullReport() in reply.commands
 
 
+def test_a_node_that_shows_it_obeys_an_earlier_namenode_takes_nothing_new(driver: Driver) -> None:
+    """Seed 10011507: its registration and heartbeat were late copies; it went on with a NameNode that was replaced, and
+    deleted for that one what clients stored here."""
+    driver.restart_namenode()
+    epoch = driver.namenode.status(driver.now_ms).epoch
+    for node in driver.nodes.values():
+        driver.namenode.register(driver.now_ms, node.registration())
+        beat = replace(node.heartbeat(), epoch=epoch - (node.id == "node-0001"))
+        assert driver.namenode.heartbeat(driver.now_ms, beat).known == (node.id != "node-0001")
+    for page in driver[1].pages():
+        driver.namenode.full_report(driver.now_ms, page)
+    lease = driver.begin("a", b"data", replication=4)
+    (allocation,) = driver.namenode.allocate(driver.now_ms, lease, [key_of(b"data")], []).chunks
+    assert sorted(ref.id for ref in allocation.targets) == ["node-0002", "node-0003", "node-0004"]
+    driver.namenode.heartbeat(driver.now_ms, replace(driver[1].heartbeat(), epoch=epoch))
+    (allocation,) = driver.namenode.allocate(driver.now_ms, lease, [key_of(b"more")], []).chunks
+    assert len(allocation.targets) == 4
+
+
 def test_registering_twice_is_harmless(driver: Driver) -> None:
     driver.put("a", b"once")
     driver.run(2_000)

@@ -123,6 +123,7 @@ def test_what_is_asked_as_declared_is_understood(service: NameNodeService) -> No
 def test_a_version_comes_to_be_by_what_is_asked_here(service: NameNodeService) -> None:
     node = FakeNode("node-1", "host")
     service.ask(NOW_MS, "register", node.registration())
+    service.ask(NOW_MS, "heartbeat", node.heartbeat())
     assert [asked(service, method, GOOD[method]) for method in ("begin", "allocate", "commit", "info")] == ["done"] * 4
 
 

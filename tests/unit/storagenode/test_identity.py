@@ -152,6 +152,17 @@ def test_an_older_namenodes_registration_is_ignored(open_node: Open) -> None:
     assert node.name == "sn-01"
 
 
+def test_a_full_disk_does_not_keep_a_node_from_the_next_namenode(
+    node: StorageNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deletions that make room must not wait for it."""
+    node.registered(JOINED)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "write", no_writes)
+        assert node.registered(RegistrationReply("cluster-1", "sn-01", JOINED.epoch + 1, "none"))
+    assert node.heartbeat().epoch == JOINED.epoch + 1
+
+
 def test_a_membership_that_cannot_be_written_is_no_membership(open_node: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     node = open_node()
     with monkeypatch.context() as broken:
