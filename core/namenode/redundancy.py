@@ -215,6 +215,9 @@ class Redundancy:
             if chunk.pins:
                 self._distrusted.setdefault(chunk.id, {})[node_id] = None
 
+    def role_of(self, node_id: str) -> Role:
+        return self._inventory(node_id).role
+
     def set_role(self, node_id: str, role: Role) -> bool:
         """What the node's replicas are worth from now on; answer whether that is news."""
         inventory = self._inventory(node_id)

@@ -54,9 +54,10 @@ class State:
 
     def sync_role(self, member: Member) -> None:
         """A node's liveness or wish may have changed: let its replicas count accordingly."""
-        claimed = member.role == "absent" and self.redundancy.has_claims(member.id)
-        if not self.redundancy.set_role(member.id, member.role):
+        if self.redundancy.role_of(member.id) == member.role:
             return
+        claimed = self.redundancy.has_claims(member.id)  # looks at all claims, so only when a node changes its role
+        self.redundancy.set_role(member.id, member.role)
         if member.role == "absent":
             self.healer.node_lost(member.id)
             member.session.outbox.clear()
