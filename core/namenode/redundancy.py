@@ -218,11 +218,9 @@ class Redundancy:
     def role_of(self, node_id: str) -> Role:
         return self._inventory(node_id).role
 
-    def set_role(self, node_id: str, role: Role) -> bool:
-        """What the node's replicas are worth from now on; answer whether that is news."""
+    def set_role(self, node_id: str, role: Role) -> None:
+        """What the node's replicas are worth from now on."""
         inventory = self._inventory(node_id)
-        if inventory.role == role:
-            return False
         inventory.role = role
         if role == "absent":
             for chunk_id in list(inventory.chunks):
@@ -230,7 +228,6 @@ class Redundancy:
                     self.remove(node_id, chunk_id)
         for chunk_id in list(inventory.chunks):
             self._update(self.chunks[chunk_id])
-        return True
 
     def has_claims(self, node_id: str) -> bool:
         """Whether clients say of the node what it has not said itself."""
