@@ -293,7 +293,7 @@ class ChunkStore:
         except OSError:
             # The name may not outlive a crash, so it must not count; if it stays after all, the file is whole.
             with contextlib.suppress(OSError):
-                path.unlink()
+                path.unlink(missing_ok=True)
                 self._count(path.name, 0)
             raise
 

@@ -519,3 +519,23 @@ def test_directories_removed_under_an_open_store_are_made_again(
     shutil.rmtree(file_of(tmp_path, chunk_id).parent)
     assert store.write(chunk_id, data)
     assert store.read(chunk_id) == data
+
+
+def test_a_directory_removed_in_the_midst_of_a_write_leaves_nothing_counted(
+    store: ChunkStore, chunk: Chunk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just after the rename: nobody knows whether the name is durable, and the file is gone anyway."""
+    chunk_id, data = chunk()
+    rename = Path.rename
+
+    def rename_and_lose(path: Path, target: Path) -> None:
+        rename(path, target)
+        shutil.rmtree(target.parent)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Path, "rename", rename_and_lose)
+        with pytest.raises(DiskFailure):
+            store.write(chunk_id, data)
+    assert store.usage().used_bytes == 0
+    assert store.write(chunk_id, data)
+    assert store.usage().used_bytes == len(data)
