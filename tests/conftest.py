@@ -33,7 +33,10 @@ def cluster_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_store(cluster_directory: Path) -> Iterator[ArtifactStore]:
-    """An embedded cluster of four storage nodes on real Ray and real disks, shared by all tests of the session."""
+    """An embedded cluster of four storage nodes on real Ray and real disks, shared by all tests of the session.
+
+    None leaves an artifact in it that wants one copy only: others destroy some.
+    """
     from core import connect
 
     with connect(data_dir=cluster_directory, nodes=4) as store:

@@ -162,6 +162,8 @@ def test_as_many_replicas_as_asked_for(store: ArtifactStore, name: str, replicat
     store.upload(name, f"content of {name}", replication=replication)
     (chunk,) = store.info(name).chunks
     assert len(set(chunk.replicas)) == replication
+    store.delete(name)
+    store.purge(name)  # the cluster is shared, and others destroy replicas: the only one is not to be among them
 
 
 # --- Names ------------------------------------------------------------------------------------------------------

@@ -76,9 +76,9 @@ def test_every_version_stays_readable(store: ArtifactStore, name: str) -> None:
 
 
 def test_an_update_keeps_the_replication_unless_told(store: ArtifactStore, name: str) -> None:
-    store.upload(name, b"one", replication=2)
-    assert store.update(name, b"two").replication == 2
-    assert store.update(name, b"three", replication=1).replication == 1
+    store.upload(name, b"one", replication=4)
+    assert store.update(name, b"two").replication == 4
+    assert store.update(name, b"three", replication=2).replication == 2
 
 
 def test_an_update_with_the_same_content_is_a_version(store: ArtifactStore, name: str) -> None:
