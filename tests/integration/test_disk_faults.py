@@ -12,7 +12,7 @@ from benchmarks.replicas import DAMAGES, good_files, replica_files
 from benchmarks.workload import Clients, small
 from core.store import ArtifactStore
 from tests.integration.processes import eventually
-from tests.integration.wholeness import KIB, content, has_all_copies, is_whole
+from tests.integration.wholeness import KIB, content, has_all_copies, wait_until_whole
 
 pytestmark = pytest.mark.ray
 
@@ -31,7 +31,7 @@ def test_damaged_chunk_files_are_replaced_while_clients_work(healthy: ArtifactSt
         healthy.scrub()
         for chunk_id in chunks:
             eventually(lambda chunk_id=chunk_id: len(good_files(storage, chunk_id)) == 3)
-    eventually(lambda: is_whole(healthy))
+    wait_until_whole(healthy)
     assert healthy.get("damaged") == data
     assert clients.tally.done["get"] and not clients.verify()
 
@@ -49,7 +49,7 @@ def test_a_storage_directory_that_is_emptied_under_its_node_is_filled_again(
     assert healthy.get("swept away") == data
     healthy.scrub()
     eventually(lambda: all(len(good_files(cluster_directory / "storage", chunk_id)) == 3 for chunk_id in chunks))
-    eventually(lambda: is_whole(healthy))
+    wait_until_whole(healthy)
     # New chunks go to that node as well: it must be able to write where its directories were.
     for number in range(8):
         healthy.upload(f"after the sweep {number}", content(30 + number, 300 * KIB), chunk_size_bytes=64 * KIB)

@@ -14,7 +14,7 @@ import pytest
 from core.errors import DameError, NodeNotServing
 from core.store import ArtifactStore
 from tests.integration.processes import eventually, namenode_pid
-from tests.integration.wholeness import MIB, content, has_all_copies, is_whole
+from tests.integration.wholeness import MIB, content, has_all_copies, wait_until_whole
 
 pytestmark = pytest.mark.ray
 
@@ -27,7 +27,7 @@ def test_a_killed_storage_node_comes_back_with_its_replicas(healthy: ArtifactSto
     assert healthy.get("survives-storage") == data
     back = eventually(lambda: next((n for n in healthy.nodes() if n.id == victim.id and n.pid != victim.pid), None))
     assert back.name == victim.name
-    eventually(lambda: is_whole(healthy))
+    wait_until_whole(healthy)
 
 
 def test_a_killed_namenode_comes_back_with_its_catalog(healthy: ArtifactStore, cluster_directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -39,13 +40,27 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def filled(path: Path, left_bytes: int = 0) -> Iterator[None]:
     """Someone else's file takes the room, to the last byte or almost."""
     filler = path / "someone-elses-file"
-    disk = os.statvfs(path)
     with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(1, disk.f_bavail * disk.f_frsize - left_bytes))
+        while not _grown(file.fileno(), left_bytes):
+            pass
     try:
         yield
     finally:
         filler.unlink()
+
+
+def _grown(descriptor: int, left_bytes: int) -> bool:
+    """False if somebody took some of the room in between."""
+    disk = os.fstatvfs(descriptor)
+    size_bytes = disk.f_bavail * disk.f_frsize - left_bytes
+    try:
+        if size_bytes > 0:
+            os.posix_fallocate(descriptor, 0, size_bytes)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return False
+        raise
+    return True
 
 
 def names(directory: Path) -> list[str]:

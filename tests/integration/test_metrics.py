@@ -17,7 +17,7 @@ from core.cluster.metrics import METRICS
 from core.errors import ArtifactNotFound
 from core.store import ArtifactStore
 from tests.integration.processes import eventually
-from tests.integration.wholeness import KIB, content, has_all_copies, is_whole
+from tests.integration.wholeness import KIB, content, has_all_copies, wait_until_whole
 
 pytestmark = pytest.mark.ray
 
@@ -103,7 +103,7 @@ def test_prometheus_is_told_of_an_upload_a_get_and_a_failed_node(healthy: Artifa
         eventually(lambda: has_all_copies(healthy, "metrics/one"))  # others may want more copies than nodes are left
     finally:
         healthy.recover(victim.name)
-        eventually(lambda: is_whole(healthy))
+        wait_until_whole(healthy)
 
     def short() -> dict[tuple[str, ...], float]:
         page = Page()

@@ -17,7 +17,7 @@ from benchmarks.replicas import good_files, replica_files
 from benchmarks.workload import Clients, small
 from core.store import ArtifactStore
 from tests.integration.processes import ROOT, eventually, namenode_pid
-from tests.integration.wholeness import KIB, content, has_all_copies, is_whole
+from tests.integration.wholeness import KIB, content, has_all_copies, wait_until_whole
 
 pytestmark = pytest.mark.ray
 
@@ -41,8 +41,8 @@ def test_all_of_its_processes_are_killed_at_once_under_load(healthy: ArtifactSto
             os.kill(pid, signal.SIGKILL)
         assert healthy.get("outlives them all") == data
         eventually(lambda: all(node.pid != before[node.id] for node in healthy.nodes()))
-        eventually(lambda: is_whole(healthy))
-    eventually(lambda: is_whole(healthy))
+        wait_until_whole(healthy)
+    wait_until_whole(healthy)
     assert not clients.verify()
 
 
@@ -60,7 +60,7 @@ def test_a_namenode_that_stands_still_takes_nobody_for_dead(healthy: ArtifactSto
     assert healthy.get("while it stood still") == data
     assert healthy.status().epoch == epoch
     assert not [event.text for event in healthy.events(last) if " is down" in event.text]
-    eventually(lambda: is_whole(healthy))
+    wait_until_whole(healthy)
 
 
 def test_a_node_that_slept_through_its_replacement_gives_up_what_is_too_much(
@@ -83,7 +83,7 @@ def test_a_node_that_slept_through_its_replacement_gives_up_what_is_too_much(
     assert healthy.node(victim.id).node.pid == victim.pid
     eventually(lambda: all(len(replica_files(storage, chunk_id)) == 3 for chunk_id in chunks))
     assert all(len(good_files(storage, chunk_id)) == 3 for chunk_id in chunks)
-    eventually(lambda: is_whole(healthy))
+    wait_until_whole(healthy)
     assert not clients.verify()
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
+from core.cluster.launch import log_directory
 from core.store import ArtifactStore
+from tests.integration.processes import eventually
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -18,6 +21,17 @@ def content(seed: int, size: int) -> bytes:
 def is_whole(store: ArtifactStore) -> bool:
     status = store.status()
     return status.nodes["up"] == 4 and status.under_replicated == status.missing == status.healing == 0
+
+
+def wait_until_whole(store: ArtifactStore) -> None:
+    """Or say what the cluster tells of itself, and its processes in their logs."""
+    try:
+        eventually(lambda: is_whole(store))
+    except AssertionError as error:
+        logs = [path.read_text(errors="replace").splitlines() for path in Path(log_directory()).glob("worker-*.err*")]
+        warnings = sorted(line for log in logs for line in log if " INFO " not in line)
+        told = [store.status(), *store.nodes(), *store.events()[-40:], *warnings[-100:]]
+        raise AssertionError("not whole:\n" + "\n".join(map(str, told))) from error
 
 
 def tells_of_whole(status: dict[str, Any], nodes: int) -> bool:
