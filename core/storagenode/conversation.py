@@ -72,8 +72,8 @@ class Conversation:
                 self._registered = True
             if not self._node.serving:
                 self._return_when_recovered()
-            if self._node.serving:
-                self._beat(carry_out)
+            if self._node.serving and self._beat(carry_out) and self._node.serving:
+                self._beat(carry_out)  # who has only registered is given nothing
         except Superseded:
             # Perhaps wrongly: registrations of several processes can arrive in any order. A process that ends is
             # followed by one that registers last.
@@ -87,14 +87,15 @@ class Conversation:
         if self._ask("wish", self._node.id) != "failed":
             self._node.recover()
 
-    def _beat(self, carry_out: Callable[[Command], None]) -> None:
+    def _beat(self, carry_out: Callable[[Command], None]) -> bool:
+        """Whether it led to registering anew."""
         node = self._node
         heartbeat = node.heartbeat()
         asked_ms = self._monotonic_ms()
         reply: HeartbeatReply = self._ask("heartbeat", heartbeat)
         if not reply.known:
             self._register()
-            return
+            return True
         late = self._monotonic_ms() - asked_ms > node.down_after_ms
         if late:
             log.warning("the NameNode's answer is more than %s ms old; asking again", node.down_after_ms)
@@ -102,10 +103,10 @@ class Conversation:
             reply = replace(reply, commands=ends)
         elif reply.epoch >= node.epoch:
             node.confirmed(heartbeat.sequence)
-        self._carry_out_all(node.obey(reply), carry_out)
+        return self._carry_out_all(node.obey(reply), carry_out)
 
-    def _carry_out_all(self, commands: list[Command], carry_out: Callable[[Command], None]) -> None:
-        """What the node leaves to do of what was ordered."""
+    def _carry_out_all(self, commands: list[Command], carry_out: Callable[[Command], None]) -> bool:
+        """What the node leaves to do of what was ordered. Whether that was to register anew."""
         for command in commands:
             if not isinstance(command, (BeginAnew, SendFullReport)):
                 carry_out(command)
@@ -113,8 +114,10 @@ class Conversation:
             log.warning("the NameNode had given this storage node up, and takes deletes back; registering anew")
             self._node.begin_anew()
             self._register()
-        elif SendFullReport() in commands:  # last, since it may fail: what was ordered beside it has begun by then
+            return True
+        if SendFullReport() in commands:  # last, since it may fail: what was ordered beside it has begun by then
             self._report()
+        return False
 
     def _report(self) -> None:
         for page in self._node.full_report():

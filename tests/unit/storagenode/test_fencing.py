@@ -52,6 +52,7 @@ class World:
             raise ClusterUnreachable("away")
         if method == "register":
             self.incarnations.append(arguments[0].incarnation)
+            self.known, self.commands = True, ()
             return RegistrationReply("cluster", "sn-01", 1, "none")
         if method == "wish":
             return "none"
@@ -116,7 +117,7 @@ def test_one_that_was_given_up_begins_anew_when_it_is_told(
     world.now_ms += DOWN_MS + 1
     world.commands = (BeginAnew(),)
     conversation.step(world.carried_out.append)
-    assert world.asked == ["heartbeat", "register"]
+    assert world.asked == ["heartbeat", "register", "heartbeat"], "who has only registered is given nothing"
     assert len(set(world.incarnations)) == 2
     assert node.incarnation == world.incarnations[-1]
     world.commands = (DeleteChunk(chunk_id),)
@@ -164,8 +165,7 @@ def test_an_unknown_one_just_registers(conversation: Conversation, world: World)
     world.now_ms += 600_000
     world.known = False
     conversation.step(world.carried_out.append)
-    world.known = True
-    conversation.step(world.carried_out.append)
+    assert world.asked == ["heartbeat", "register", "heartbeat"], "who has only registered is given nothing"
     assert len(world.incarnations) == 2
     assert len(set(world.incarnations)) == 1
 
