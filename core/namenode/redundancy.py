@@ -38,8 +38,9 @@ class Chunk:
         self.known = False
         """A version or a lease has needed it since the NameNode started."""
         self.doubtful = False
-        """It was garbage whose time was over: good replicas may be deleted already, and those that are left be bad ones
-        that nobody looked at. What is needed again of it is stored again."""
+        """No version counts it, and good replicas of it may be deleted already, so that those that are left may be bad
+        ones that nobody looked at: its time as garbage was over, or a replica turned up of which nobody knew. What is
+        needed again of it is stored again."""
         self.replicas: dict[str, ReplicaState] = {}
         self.copies: dict[str, None] = {}
         """Nodes that have been told to pull a replica."""
@@ -185,18 +186,21 @@ class Redundancy:
         self._update(chunk)
 
     def replace_inventory(self, node_id: str, keys: Iterable[ChunkKey], new_process: bool) -> None:
-        """A full report: the node holds these chunks and no others.
+        """A full report: the node holds these chunks, and no others but those that clients say it took since.
 
         A process that has just started knows nothing of deletes its predecessor was told to make, so those are off.
         """
         held = {key.id: key for key in keys}
         inventory = self._inventory(node_id)
         for chunk_id in [chunk_id for chunk_id in inventory.chunks if chunk_id not in held]:
-            self.remove(node_id, chunk_id)
+            if self.chunks[chunk_id].replicas[node_id] != "claimed":
+                self.remove(node_id, chunk_id)
         if new_process:
             for chunk_id in list(inventory.deleting):
                 self._recall(self.chunks[chunk_id], node_id)
         for key in held.values():
+            chunk = self._chunk(key)
+            chunk.doubtful |= not chunk.wanted and node_id not in chunk.replicas
             self.report(node_id, key)
 
     def forget_node(self, node_id: str) -> None:
@@ -210,7 +214,8 @@ class Redundancy:
 
         Uploads under way may hold confirmations from the one before.
         """
-        self.replace_inventory(node_id, (), new_process=True)
+        for chunk_id in list(self._inventory(node_id).chunks):
+            self.remove(node_id, chunk_id)
         for chunk in self.chunks.values():
             if chunk.pins:
                 self._distrusted.setdefault(chunk.id, {})[node_id] = None

@@ -208,7 +208,7 @@ class Uploads:
         state = self._state
         for_clients = keeps_to_mark(lease.mode)
         reasons = listed(refusals(state, chunk.size_bytes, excluded, for_clients))
-        up = [member for member in state.members.up() if member.id not in excluded]
+        up = [member for member in state.members.up() if member.session.met and member.id not in excluded]
         candidates = {candidate.id: candidate for candidate in state.members.candidates(for_clients)}
         able = sum(1 for member in up if candidates[member.id].free_bytes >= chunk.size_bytes)
         if "deleting" in chunk.replicas.values() and not state.safe_mode:
@@ -244,6 +244,7 @@ class Uploads:
         request = replace(request, lease=lease)
         artifact = check_mode(state, lease.name, lease.mode)
         self._check_list(request)
+        self._check_held(upload, request)
         stored = self._check_stored(upload, request)
         version = self._version(request, artifact, upload.replication or lease.replication)
         edit = edits.PublishVersion(
@@ -297,6 +298,18 @@ class Uploads:
             )
         if sum(chunk.size_bytes for chunk in chunks) != request.size_bytes:
             raise InvalidRequest(f"The chunks of {name} do not add up to {request.size_bytes} bytes; upload it again.")
+
+    def _check_held(self, upload: Upload, request: CommitRequest) -> None:
+        """What an earlier NameNode held for the upload may have been deleted as garbage by this one, all but replicas
+        that are bad."""
+        state, lease = self._state, upload.lease
+        unheld = (stored.chunk.id for stored in request.chunks if stored.chunk.id not in upload.pins)
+        if any(state.redundancy.garbage.is_due(chunk_id, state.now_ms) for chunk_id in unheld):
+            raise LeaseExpired(
+                f"The {lease.mode} of {quoted(lease.name)} came back so late after the NameNode was restarted that its"
+                " chunks were no longer held; start it again.",
+                name=lease.name,
+            )
 
     def _check_stored(self, upload: Upload, request: CommitRequest) -> Stored:
         """The promise "acknowledged means durable" is kept here."""

@@ -9,7 +9,7 @@ from core.namenode import draining
 from core.namenode.progress import Countdown
 from core.namenode.redundancy import CLAIM_MS
 from tests.unit.namenode.conftest import MakeDriver
-from tests.unit.namenode.driver import Driver
+from tests.unit.namenode.driver import Driver, key_of
 
 TEXT = b"one two three four five!"
 
@@ -79,6 +79,22 @@ def test_a_heartbeat_from_before_an_upload_does_not_make_a_node_drained_that_was
     driver.namenode.set_wish(driver.now_ms, "op-drain", "sn-01", "draining")
     driver.namenode.tick(driver.now_ms + 2_000)
     assert state(driver, 1) == "draining"
+
+
+def test_a_report_from_before_an_upload_does_not_take_the_clients_word_away(driver: Driver) -> None:
+    """The heartbeat that followed it agreed with it, and the node was called drained with the only replica."""
+    driver.run(2_000)
+    late = {node.id: (node.pages(), node.heartbeat()) for node in driver.nodes.values()}
+    driver.put("a", b"data", replication=1)
+    (holder,) = driver.holders(key_of(b"data").id)
+    pages, heartbeat = late[holder]
+    for page in pages:
+        driver.namenode.full_report(driver.now_ms, page)
+    driver.namenode.heartbeat(driver.now_ms, heartbeat)
+    driver.namenode.check_invariants()
+    driver.namenode.set_wish(driver.now_ms, "op-drain", holder, "draining")
+    driver.namenode.tick(driver.now_ms)
+    assert next(row.state for row in driver.namenode.nodes(driver.now_ms) if row.id == holder) == "draining"
 
 
 def test_undraining_trims_what_was_copied_meanwhile(driver: Driver) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
+from blake3 import blake3
 
 from core.errors import ArtifactNotFound, LeaseExpired, NotReady
-from core.model import DeleteChunk
+from core.model import Allocation, CommitRequest, DeleteChunk, Lease, StoredChunk
 from core.namenode import edits
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import Driver, key_of
@@ -122,25 +125,91 @@ def test_an_upload_that_wants_garbage_again_starts_its_grace_anew(make_driver: M
     assert driver.holders(key_of(b"data").id) == []
 
 
-def test_what_is_left_of_garbage_that_was_being_deleted_is_no_proof_for_an_upload(make_driver: MakeDriver) -> None:
-    """Seed 10006142: two replicas were bad and their nodes away, the third was deleted; no good one was there."""
-    driver = make_driver(garbage_grace_ms=30_000)
+def half_deleted(driver: Driver) -> tuple[str, ...]:
+    """Delete one replica of `data` as garbage, and answer which nodes have one and are away: bad ones, perhaps."""
     driver.put("a", b"data", keep_versions=1)
     driver.put("a", b"new!", "update")
     driver.run(20_000)
-    redundancy = driver.namenode._state.redundancy
-    garbage = redundancy.garbage.get(key_of(b"data").id)
+    book = driver.namenode._state.redundancy.garbage
+    garbage = book.get(key_of(b"data").id)
     assert garbage is not None
     first, *others = driver.holders(key_of(b"data").id)
-    driver.run(redundancy.garbage.goes_ms(garbage) - driver.now_ms - 5_000)
+    driver.run(book.goes_ms(garbage) - driver.now_ms - 5_000)
     for node_id in others:
         driver.nodes[node_id].kill()
     driver.run(8_000)
     assert key_of(b"data").id not in driver.nodes[first].chunks
-    assert sorted(redundancy.holders(redundancy.chunks[key_of(b"data").id], ("counts",))) == others
-    lease = driver.begin("b", b"data")
+    return tuple(others)
+
+
+def asked_for(driver: Driver, lease: Lease) -> Allocation:
     (allocation,) = driver.namenode.allocate(driver.now_ms, lease, [key_of(b"data")], []).chunks
+    return allocation
+
+
+def come_back(driver: Driver, nodes: Iterable[str]) -> None:
+    for node_id in nodes:
+        driver.nodes[node_id].start()
+    driver.run(3_000)
+    assert set(nodes) <= set(driver.holders(key_of(b"data").id))
+
+
+def test_what_is_left_of_garbage_that_was_being_deleted_is_no_proof_for_an_upload(make_driver: MakeDriver) -> None:
+    """Seed 10006142: two replicas were bad and their nodes away, the third was deleted; no good one was there."""
+    driver = make_driver(garbage_grace_ms=30_000)
+    others = half_deleted(driver)
+    redundancy = driver.namenode._state.redundancy
+    assert sorted(redundancy.holders(redundancy.chunks[key_of(b"data").id], ("counts",))) == list(others)
+    allocation = asked_for(driver, driver.begin("b", b"data"))
     assert not allocation.stored and len(allocation.targets) >= allocation.quorum
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_nor_is_it_after_a_restart_that_forgets_why(make_driver: MakeDriver, given_up: bool) -> None:
+    driver = make_driver(garbage_grace_ms=30_000)
+    others = half_deleted(driver)
+    lease = driver.begin("b", b"data")
+    assert not asked_for(driver, lease).stored
+    driver.run(12_000)
+    if given_up:
+        driver.namenode.abandon(driver.now_ms, lease)
+    driver.restart_namenode()
+    come_back(driver, others)
+    assert not asked_for(driver, driver.begin("c", b"data") if given_up else lease).stored
+
+
+def test_nor_when_it_turns_up_after_an_upload_that_was_given_up(make_driver: MakeDriver) -> None:
+    driver = make_driver(garbage_grace_ms=30_000)
+    others = half_deleted(driver)
+    driver.restart_namenode()
+    driver.run(2_000)
+    lease = driver.begin("b", b"data")
+    assert not asked_for(driver, lease).stored
+    driver.namenode.abandon(driver.now_ms, lease)
+    come_back(driver, others)
+    assert not asked_for(driver, driver.begin("c", b"data")).stored
+
+
+def test_nor_for_a_commit_that_comes_back_when_it_was_waited_for_long_enough(make_driver: MakeDriver) -> None:
+    """An earlier NameNode took the chunk for stored, rightly; this one had a replica deleted since."""
+    driver = make_driver(garbage_grace_ms=30_000)
+    driver.put("a", b"data", keep_versions=1)
+    driver.put("a", b"new!", "update")
+    driver.run(25_000)
+    lease = driver.begin("b", b"data")
+    assert asked_for(driver, lease).stored
+    first, *others = driver.holders(key_of(b"data").id)
+    driver.restart_namenode()  # before the catalog hears that the chunk is garbage no more
+    for node_id in others:
+        driver.nodes[node_id].kill()
+    driver.run(40_000)
+    assert key_of(b"data").id not in driver.nodes[first].chunks
+    for node_id in others:
+        driver.nodes[node_id].start()
+    driver.run(1_000)
+    request = CommitRequest(lease, 4, blake3(b"data").hexdigest(), (StoredChunk(key_of(b"data"), ()),))
+    with pytest.raises(LeaseExpired, match="no longer held; start it again"):
+        driver.namenode.commit(driver.now_ms, request)
 
 
 def test_garbage_on_a_node_that_was_away_goes_when_it_is_back(make_driver: MakeDriver) -> None:
