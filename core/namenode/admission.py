@@ -113,6 +113,8 @@ def refusals(state: State, size_bytes: int, excluded: Sequence[str], for_clients
     for member in state.members:
         if member.state != "up":
             sentences.append(f"{member.name} is {member.state} ({member.reason(state.now_ms)})")
+        elif not member.session.met:
+            sentences.append(f"{member.name} has registered just now")
         elif member.id in excluded:
             sentences.append(f"{member.name} refused it")
         elif member.disk_state in closed:
@@ -135,13 +137,17 @@ def too_few_up(
             "The NameNode has just started and too few storage nodes have registered; try again in a few seconds."
         )
     # All are suspect, too, when the NameNode itself stood still, until the next heartbeats are in.
-    suspect = sum(member.state == "suspect" and member.id not in excluded for member in state.members)
-    if able + suspect >= needed:
+    awaited = sum(_is_awaited(member) and member.id not in excluded for member in state.members)
+    if able + awaited >= needed:
         return NotReady(
             f"Too few storage nodes are up just now ({why}); the others may be heard of at any moment, so try again in"
             " a few seconds."
         )
     return NotEnoughNodes(otherwise, needed=needed)
+
+
+def _is_awaited(member: Member) -> bool:
+    return member.state == "suspect" or (member.state == "up" and not member.session.met)
 
 
 def _chunk_size(state: State, request: BeginRequest) -> int:

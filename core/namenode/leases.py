@@ -17,6 +17,9 @@ class Upload:
     adopted: bool = False
     """Begun with an earlier NameNode, or let go for a while: it may hold chunks that were not watched over all the
     time."""
+    late: bool = False
+    """Taken up again only after the time for which a NameNode that starts waits: chunks that it holds may have been
+    deleted as garbage."""
     pins: dict[str, bool] = field(default_factory=dict)
     """By chunk, whether it was watched over since before it was stored: allocated in this upload, while not adopted."""
     replication: int | None = None

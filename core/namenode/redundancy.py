@@ -185,17 +185,19 @@ class Redundancy:
             inventory.reported -= 1
         self._update(chunk)
 
-    def replace_inventory(self, node_id: str, keys: Iterable[ChunkKey], new_process: bool) -> None:
+    def replace_inventory(self, node_id: str, keys: Iterable[ChunkKey], started_ms: int | None = None) -> None:
         """A full report: the node holds these chunks, and no others but those that clients say it took since.
 
-        A process that has just started knows nothing of deletes its predecessor was told to make, so those are off.
+        started_ms: when the process that sends it registered, if this is its first report. It knows nothing of deletes
+        its predecessor was told to make, so those are off; what its predecessor took and is not in it is gone.
         """
         held = {key.id: key for key in keys}
         inventory = self._inventory(node_id)
         for chunk_id in [chunk_id for chunk_id in inventory.chunks if chunk_id not in held]:
-            if self.chunks[chunk_id].replicas[node_id] != "claimed":
+            claimed_ms = self._claims.get((node_id, chunk_id))
+            if claimed_ms is None or (started_ms is not None and claimed_ms < started_ms):
                 self.remove(node_id, chunk_id)
-        if new_process:
+        if started_ms is not None:
             for chunk_id in list(inventory.deleting):
                 self._recall(self.chunks[chunk_id], node_id)
         for key in held.values():

@@ -309,11 +309,13 @@ class Reports:
                 held.pop(chunk_id, None)
             else:
                 held[chunk_id] = key
-        state.redundancy.replace_inventory(member.id, held.values(), new_process=not session.reported)
+        started_ms = None if session.reported else member.registered_ms
+        state.redundancy.replace_inventory(member.id, held.values(), started_ms)
         for chunk_id in held:
             state.healer.received(chunk_id, member.id)
         session.report, session.pages, session.changes = session.pages_report, {}, {}
         session.reported = True
+        session.verified = False  # it may be one that was long on its way
         session.asked_ms = None
         state.healer.members_changed()
 

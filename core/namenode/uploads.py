@@ -85,11 +85,11 @@ class Uploads:
             check_lease(state, lease)
             self._promise()
             upload = state.leases.open(lease)
-            upload.adopted = True  # let go meanwhile, if it was this NameNode's
+            self._adopt(upload, lease)  # let go meanwhile, if it was this NameNode's
         elif lease.epoch != upload.lease.epoch:
             # Known by a `begin` that came again, late: what was stored before was not watched by this NameNode.
             check_lease(state, lease)
-            upload.lease, upload.adopted = lease, True
+            self._adopt(upload, lease)
         elif lease != replace(upload.lease, renewed_ms=lease.renewed_ms):
             raise InvalidRequest(
                 f"The lease shown for the {lease.mode} of {quoted(lease.name)} is not the one that was given; start it"
@@ -99,6 +99,10 @@ class Uploads:
         self._promise()
         state.leases.renew(lease.id, state.now_ms)
         return upload
+
+    def _adopt(self, upload: Upload, lease: Lease) -> None:
+        upload.lease, upload.adopted = lease, True
+        upload.late = self._state.now_ms - lease.renewed_ms > self._state.config.garbage_grace_ms
 
     def _check_count(self) -> None:
         state = self._state
@@ -185,7 +189,8 @@ class Uploads:
         if len(chosen) < quorum:
             raise self._refused(upload.lease, chunk, quorum, excluded)
         for node_id in chosen:
-            state.members[node_id].promised_bytes += key.size_bytes
+            if node_id not in holders:
+                state.members[node_id].promised_bytes += key.size_bytes
         return Allocation(key, False, tuple(state.members[node_id].ref for node_id in chosen), quorum)
 
     def _quorum(self, replication: int) -> int:
@@ -300,16 +305,26 @@ class Uploads:
             raise InvalidRequest(f"The chunks of {name} do not add up to {request.size_bytes} bytes; upload it again.")
 
     def _check_held(self, upload: Upload, request: CommitRequest) -> None:
-        """What an earlier NameNode held for the upload may have been deleted as garbage by this one, all but replicas
-        that are bad."""
-        state, lease = self._state, upload.lease
+        """What is left of the chunks of a late upload may be bad replicas that nobody looked at, if others of the same
+        chunk were deleted."""
+        if not upload.late:
+            return
         unheld = (stored.chunk.id for stored in request.chunks if stored.chunk.id not in upload.pins)
-        if any(state.redundancy.garbage.is_due(chunk_id, state.now_ms) for chunk_id in unheld):
+        if any(map(self._may_be_half_deleted, unheld)):
+            lease = upload.lease
             raise LeaseExpired(
                 f"The {lease.mode} of {quoted(lease.name)} came back so late after the NameNode was restarted that its"
                 " chunks were no longer held; start it again.",
                 name=lease.name,
             )
+
+    def _may_be_half_deleted(self, chunk_id: str) -> bool:
+        garbage, chunk = self._state.redundancy.garbage, self._state.redundancy.chunks.get(chunk_id)
+        if garbage.is_due(chunk_id, self._state.now_ms):
+            return True
+        entry = garbage.get(chunk_id)
+        # What this upload itself stored before the restart is in doubt as well: unknown, and nobody deleted any of it.
+        return chunk is not None and chunk.doubtful and (entry is None or entry.kind == "counted_down")
 
     def _check_stored(self, upload: Upload, request: CommitRequest) -> Stored:
         """The promise "acknowledged means durable" is kept here."""

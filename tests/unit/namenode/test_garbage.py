@@ -190,7 +190,10 @@ def test_nor_when_it_turns_up_after_an_upload_that_was_given_up(make_driver: Mak
     assert not asked_for(driver, driver.begin("c", b"data")).stored
 
 
-def test_nor_for_a_commit_that_comes_back_when_it_was_waited_for_long_enough(make_driver: MakeDriver) -> None:
+@pytest.mark.parametrize("meanwhile", ["nothing", "another upload", "another upload that is given up"])
+def test_nor_for_a_commit_that_comes_back_when_it_was_waited_for_long_enough(
+    make_driver: MakeDriver, meanwhile: str
+) -> None:
     """An earlier NameNode took the chunk for stored, rightly; this one had a replica deleted since."""
     driver = make_driver(garbage_grace_ms=30_000)
     driver.put("a", b"data", keep_versions=1)
@@ -204,12 +207,61 @@ def test_nor_for_a_commit_that_comes_back_when_it_was_waited_for_long_enough(mak
         driver.nodes[node_id].kill()
     driver.run(40_000)
     assert key_of(b"data").id not in driver.nodes[first].chunks
+    if meanwhile != "nothing":
+        another = driver.begin("c", b"data")
+        assert not asked_for(driver, another).stored
+        if meanwhile.endswith("given up"):
+            driver.namenode.abandon(driver.now_ms, another)
     for node_id in others:
         driver.nodes[node_id].start()
     driver.run(1_000)
     request = CommitRequest(lease, 4, blake3(b"data").hexdigest(), (StoredChunk(key_of(b"data"), ()),))
     with pytest.raises(LeaseExpired, match="no longer held; start it again"):
         driver.namenode.commit(driver.now_ms, request)
+
+
+def test_an_upload_that_goes_on_over_a_restart_keeps_the_garbage_that_it_uses_again(make_driver: MakeDriver) -> None:
+    """The catalog has not heard that it is none any more, and by its word the time of grace is over at the commit."""
+    driver = make_driver(garbage_grace_ms=60_000)
+    driver.put("a", b"data", keep_versions=1)
+    driver.put("a", b"new!", "update")
+    driver.run(50_000)
+    lease = driver.begin("b", b"datamore")
+    assert asked_for(driver, lease).stored
+    driver.restart_namenode()
+    driver.run(2_000)
+    more = key_of(b"more")
+    allocations = driver.namenode.allocate(driver.now_ms, lease, [more], [])
+    targets = [ref.id for ref in allocations.chunks[0].targets]
+    for node_id in targets:
+        driver.nodes[node_id].store(more)
+    driver.run(25_000)
+    book = driver.namenode._state.redundancy.garbage
+    assert book.is_due(key_of(b"data").id, driver.now_ms)
+    chunks = (StoredChunk(key_of(b"data"), ()), StoredChunk(more, tuple(targets)))
+    driver.namenode.commit(driver.now_ms, CommitRequest(allocations.lease, 8, blake3(b"datamore").hexdigest(), chunks))
+    driver.run(60_000)
+    assert driver.replicas("b") == [3, 3]
+
+
+def test_an_upload_may_go_on_after_a_restart_for_longer_than_strangers_are_kept(make_driver: MakeDriver) -> None:
+    driver = make_driver(garbage_grace_ms=20_000, unknown_grace_ms=60_000, lease_ms=30_000)
+    lease, stored = driver.begin("a", TEXT), []
+    for start in range(0, len(TEXT), 4):
+        chunk = key_of(TEXT[start : start + 4])
+        allocations = driver.namenode.allocate(driver.now_ms, lease, [chunk], [])
+        lease, targets = allocations.lease, [ref.id for ref in allocations.chunks[0].targets]
+        for node_id in targets:
+            driver.nodes[node_id].store(chunk)
+        stored.append(StoredChunk(chunk, tuple(targets)))
+        driver.run(2_000)
+        if start == 4:
+            driver.restart_namenode()
+        driver.run(16_000)
+    assert driver.namenode._state.redundancy.garbage.is_due(stored[0].chunk.id, driver.now_ms)
+    request = CommitRequest(lease, len(TEXT), blake3(TEXT).hexdigest(), tuple(stored))
+    driver.namenode.commit(driver.now_ms, request)
+    assert driver.replicas("a") == [3] * 6
 
 
 def test_garbage_on_a_node_that_was_away_goes_when_it_is_back(make_driver: MakeDriver) -> None:

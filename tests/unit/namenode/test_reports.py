@@ -402,3 +402,26 @@ def test_a_namenode_that_was_busy_for_long_has_nobody_begin_anew(driver: Driver)
     driver.ignored = ()
     driver.run(2_000)
     assert driver.replicas("a") == [3]
+
+
+def test_a_report_that_was_long_on_its_way_lets_no_replica_be_deleted(make_driver: MakeDriver) -> None:
+    """It tells of a replica that was deleted since; as one more than wanted that would cost the real one."""
+    driver = make_driver(3)
+    driver.put("a", b"data", replication=2)
+    driver.run(3_000)
+    before = driver.holders(key_of(b"data").id)
+    late = {node.id: node.pages() for node in driver.nodes.values()}
+    driver.namenode.set_replication(driver.now_ms, "operation-replicate", "a", 1)
+    driver.run(5_000)
+    (last,) = driver.holders(key_of(b"data").id)
+    (trimmed,) = set(before) - {last}
+    for page in late[trimmed]:
+        driver.namenode.full_report(driver.now_ms, page)
+    driver.now_ms += 1_000
+    for node in driver.nodes.values():
+        if node.id != trimmed:
+            driver.beat(node)
+    driver.namenode.tick(driver.now_ms)
+    driver.beat(driver.nodes[last])
+    driver.run(10_000)
+    assert driver.holders(key_of(b"data").id) == [last]

@@ -402,6 +402,44 @@ def test_a_claim_the_node_never_confirms_is_dropped_and_healed(driver: Driver) -
     assert driver.replicas("a") == [3]
 
 
+def test_a_new_process_that_does_not_have_what_its_predecessor_took_is_believed(driver: Driver) -> None:
+    request = driver.send(driver.begin("a", b"once"), b"once")
+    driver.namenode.commit(driver.now_ms, request)
+    emptied = driver.nodes[request.chunks[0].nodes[0]]
+    driver.now_ms += 100
+    emptied.start()
+    emptied.chunks.clear()
+    driver.run(4_000)
+    assert driver.replicas("a") == [3]
+
+
+def test_nodes_that_have_only_registered_are_waited_for(driver: Driver) -> None:
+    """They are given nothing before their first heartbeat, which is on its way."""
+    driver.put("a", b"once")
+    for number in (1, 2, 3):
+        driver[number].start()
+        driver.namenode.register(driver.now_ms, driver[number].registration())
+    lease = driver.begin("b", b"more")
+    with pytest.raises(NotReady, match="sn-01 has registered just now"):
+        driver.namenode.allocate(driver.now_ms, lease, [key_of(b"more")], [])
+
+
+def test_storing_again_where_it_is_takes_no_room(make_driver: MakeDriver) -> None:
+    """After a restart nothing that no version counts is taken for stored; who retries sends it to the same nodes."""
+    driver = make_driver(3, chunk_size_bytes=1_000, disk_no_new_share=1.0, disk_warn_share=1.0)
+    again = [key_of(bytes([number]) * 1_000) for number in range(12)]
+    for number in (1, 2, 3):
+        driver[number].capacity_bytes = 24_500
+        for chunk in again:
+            driver[number].store(chunk)
+    driver.run(3_000)
+    driver.restart_namenode()
+    driver.run(5_000)
+    fresh = [key_of(bytes([100 + number]) * 1_000) for number in range(2)]
+    allocations = driver.namenode.allocate(driver.now_ms, driver.begin("a", bytes(12_000)), again + fresh, [])
+    assert [len(allocation.targets) for allocation in allocations.chunks] == [3] * 14
+
+
 def test_empty_and_one_byte_contents_are_artifacts(driver: Driver) -> None:
     empty = driver.put("empty", b"")
     assert (empty.chunks, empty.size_bytes, empty.digest) == (0, 0, blake3(b"").hexdigest())
