@@ -142,6 +142,10 @@ class FullReport:
     page: int
     pages: int
     chunks: tuple[ChunkKey, ...]
+    sequence: int | None = None
+    """Of the newest heartbeat that was made before it. None: not told."""
+    epoch: int | None = None
+    """Of the NameNode that it is for. None: not told."""
 
 
 @dataclass(frozen=True)

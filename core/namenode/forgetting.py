@@ -54,13 +54,14 @@ def _check_unneeded(state: State, member: Member) -> None:
     """A node that is down may still bring back what no other one has."""
     redundancy = state.redundancy
     lost = [chunk_id for chunk_id, health in redundancy.unhealthy.items() if health == "lost"]
-    if member.session.reported:
+    complete = member.session.reported and not member.session.incomplete
+    if complete:
         lost = [chunk_id for chunk_id in lost if member.id in redundancy.chunks[chunk_id].replicas]
     if not lost:
         return
     users = [quoted(name) for name, _ in state.catalog.users_of(lost[:100])]
     of = f" of {listed(users, 3)}" if users else ""
-    holds = "has" if member.session.reported else "may have"
+    holds = "has" if complete else "may have"
     raise InvalidRequest(
         f"{member.name} {holds} the last replica of {counted(len(lost), 'chunk')}{of}; bring it back, or remove for"
         " good what needs them, and try again.",

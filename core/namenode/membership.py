@@ -68,11 +68,21 @@ class Session:
     """Number of the report that `pages` belong to."""
     changes: dict[str, ChunkKey | None] = field(default_factory=dict)
     """What heartbeats said while a report was on its way: the report may be older than they are. None: removed."""
+    noted_since: int = -1
+    """Number of the heartbeat after which `changes` begin: a report from before it says less than is known."""
+    lives_from: int = -1
+    """Number of the first heartbeat that shows that its process lives still, after its replicas ceased to count for a
+    while: it follows an answer that was given since."""
+    incomplete: bool = False
+    """Clients stored on it what it did not tell of before it was silent: it may hold more than is known."""
 
     @property
     def met(self) -> bool:
         """Its heartbeat has shown that it obeys this NameNode; a registration alone may be a late copy."""
         return self.sequence >= 0
+
+    def forget_changes(self) -> None:
+        self.changes, self.noted_since = {}, self.sequence
 
     def ask_for_report(self, now_ms: int) -> None:
         self.asked_ms = now_ms

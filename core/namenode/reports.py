@@ -251,7 +251,8 @@ class Reports:
         session.changes[chunk_id] = key
         if len(session.changes) > CHANGES_MAX:
             # The next report may be older than what is dropped: then its digest differs, and another is asked for.
-            session.report, session.pages, session.changes = session.pages_report, {}, {}
+            session.report, session.pages = session.pages_report, {}
+            session.forget_changes()
 
     def _tell_of_corruption(self, member: Member, chunk_id: str) -> None:
         state = self._state
@@ -275,9 +276,10 @@ class Reports:
             return
         inventory = self._state.redundancy.inventories[member.id]
         agrees = (inventory.digest, inventory.reported) == (heartbeat.inventory_digest, heartbeat.chunks)
-        session.verified = session.reported and agrees
-        session.changes = {}
-        if not session.verified:
+        session.verified = session.reported and agrees and heartbeat.sequence >= session.lives_from
+        session.incomplete &= not session.verified
+        session.forget_changes()
+        if not (session.reported and agrees):
             member.session.ask_for_report(self._state.now_ms)
 
     # --- Full reports -------------------------------------------------------------------------------------------
@@ -286,9 +288,13 @@ class Reports:
         member = self._state.members.get(report.node_id)
         if member is None or member.incarnation != report.incarnation or not member.session.met:
             return
+        session = member.session
+        if report.epoch is not None and report.epoch < self._state.epoch:
+            return  # what it told an earlier NameNode
+        if report.sequence is not None and report.sequence < session.noted_since:
+            return  # overtaken by heartbeats whose changes are not kept
         self._heard(member)
         self._state.sync_role(member)
-        session = member.session
         if report.report <= session.report or report.report < session.pages_report:
             return
         if report.report > session.pages_report:
@@ -313,9 +319,10 @@ class Reports:
         state.redundancy.replace_inventory(member.id, held.values(), started_ms)
         for chunk_id in held:
             state.healer.received(chunk_id, member.id)
-        session.report, session.pages, session.changes = session.pages_report, {}, {}
-        session.reported = True
-        session.verified = False  # it may be one that was long on its way
+        session.report, session.pages = session.pages_report, {}
+        session.forget_changes()
+        session.reported, session.incomplete = True, False
+        session.verified = False  # until a heartbeat has agreed
         session.asked_ms = None
         state.healer.members_changed()
 

@@ -56,14 +56,14 @@ class State:
         """A node's liveness or wish may have changed: let its replicas count accordingly."""
         if self.redundancy.role_of(member.id) == member.role:
             return
-        claimed = self.redundancy.has_claims(member.id)  # looks at all claims, so only when a node changes its role
+        if member.role == "absent":  # before it drops them
+            member.session.incomplete |= self.redundancy.has_claims(member.id)
         self.redundancy.set_role(member.id, member.role)
         if member.role == "absent":
             self.healer.node_lost(member.id)
             member.session.outbox.clear()
             member.session.sent.clear()
             member.session.stale_deletes |= bool(self.redundancy.inventories[member.id].deleting)
-            member.session.verified = False  # what it holds by the time it is back shows in its next new heartbeat,
-            if claimed:  # unless that was sent before clients stored on it
-                member.session.ask_for_report(self.now_ms)
+            member.session.verified = False
+            member.session.lives_from = member.session.sequence + 2  # the next one may have been long on its way
         self.healer.members_changed()

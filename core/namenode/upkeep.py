@@ -44,7 +44,7 @@ class Upkeep:
         not heard them since: what they hold is known only when they have told it anew."""
         for node_id in node_ids:
             session = self._state.members[node_id].session
-            session.verified = False
+            session.verified, session.incomplete = False, True
             if session.asked_ms is None:
                 session.ask_for_report(self._state.now_ms)
 

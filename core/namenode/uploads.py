@@ -101,8 +101,10 @@ class Uploads:
         return upload
 
     def _adopt(self, upload: Upload, lease: Lease) -> None:
+        state = self._state
         upload.lease, upload.adopted = lease, True
-        upload.late = self._state.now_ms - lease.renewed_ms > self._state.config.garbage_grace_ms
+        # It may have been late for a NameNode in between as well.
+        upload.late = state.now_ms - lease.renewed_ms > state.config.garbage_grace_ms or lease.epoch + 1 < state.epoch
 
     def _check_count(self) -> None:
         state = self._state

@@ -60,6 +60,12 @@ class Inventory:
         with self._lock:
             return chunk_id in self._held
 
+    @property
+    def sequence(self) -> int:
+        """Of the newest heartbeat."""
+        with self._lock:
+            return self._sequence
+
     def ids(self) -> list[str]:
         """All chunks held, in order."""
         with self._lock:

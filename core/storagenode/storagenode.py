@@ -382,7 +382,9 @@ class StorageNode:
         size = self._report_page_chunks
         pages = [tuple(chunks[first : first + size]) for first in range(0, len(chunks), size)] or [()]
         return [
-            FullReport(self.id, self.incarnation, self._report, number, len(pages), page)
+            FullReport(
+                self.id, self.incarnation, self._report, number, len(pages), page, self._inventory.sequence, self.epoch
+            )
             for number, page in enumerate(pages)
         ]
 

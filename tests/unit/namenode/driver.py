@@ -171,7 +171,7 @@ class FakeNode:
         keys = [ChunkKey(chunk_id, size) for chunk_id, size in self.chunks.items()]
         pages = [keys[start : start + self.page_chunks] for start in range(0, len(keys), self.page_chunks)] or [[]]
         return [
-            FullReport(self.id, self.incarnation, self.reports, index, len(pages), tuple(page))
+            FullReport(self.id, self.incarnation, self.reports, index, len(pages), tuple(page), self.sequence)
             for index, page in enumerate(pages)
         ]
 

@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import InvalidRequest, NodeNotFound, NotReady
 from tests.unit.namenode.conftest import MakeDriver
-from tests.unit.namenode.driver import Driver
+from tests.unit.namenode.driver import Driver, key_of
 
 TEXT = b"one two three four five!"
 
@@ -111,6 +111,27 @@ def test_the_last_holder_of_a_chunk_is_refused(make_driver: MakeDriver) -> None:
     driver.run(5_000)
     driver.namenode.delete(driver.now_ms, "op-delete", "a")
     assert driver.namenode.status(driver.now_ms).missing == 0
+
+
+def test_nodes_that_fell_silent_before_they_told_what_clients_stored_may_be_the_last_holders(driver: Driver) -> None:
+    driver.run(5_000)
+    driver.put("a", b"data")
+    holders = driver.holders(key_of(b"data").id)
+    for node_id in holders:
+        driver.nodes[node_id].serving = False
+    driver.run(40_000)
+    for node_id in holders:
+        with pytest.raises(InvalidRequest, match="may have the last replica of 1 chunk of 'a'"):
+            forget(driver, node_id)
+    for node_id in holders[:2]:
+        driver.nodes[node_id].serving = True
+    driver.run(10_000)
+    forget(driver, holders[2])
+    for node in driver.nodes.values():
+        node.kill()
+    driver.run(40_000)
+    with pytest.raises(InvalidRequest, match=r"sn-0\d has the last replica"):
+        forget(driver, holders[0])
 
 
 def test_a_node_not_heard_of_since_the_start_may_be_the_last_holder(make_driver: MakeDriver) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from blake3 import blake3
@@ -190,7 +191,9 @@ def test_nor_when_it_turns_up_after_an_upload_that_was_given_up(make_driver: Mak
     assert not asked_for(driver, driver.begin("c", b"data")).stored
 
 
-@pytest.mark.parametrize("meanwhile", ["nothing", "another upload", "another upload that is given up"])
+@pytest.mark.parametrize(
+    "meanwhile", ["nothing", "another upload", "another upload that is given up", "a restart once it was back"]
+)
 def test_nor_for_a_commit_that_comes_back_when_it_was_waited_for_long_enough(
     make_driver: MakeDriver, meanwhile: str
 ) -> None:
@@ -207,7 +210,11 @@ def test_nor_for_a_commit_that_comes_back_when_it_was_waited_for_long_enough(
         driver.nodes[node_id].kill()
     driver.run(40_000)
     assert key_of(b"data").id not in driver.nodes[first].chunks
-    if meanwhile != "nothing":
+    if meanwhile.startswith("a restart"):
+        driver.namenode.allocate(driver.now_ms, lease, [key_of(b"more")], [])
+        lease = replace(lease, renewed_ms=driver.now_ms)
+        driver.restart_namenode()
+    elif meanwhile != "nothing":
         another = driver.begin("c", b"data")
         assert not asked_for(driver, another).stored
         if meanwhile.endswith("given up"):

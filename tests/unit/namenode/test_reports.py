@@ -417,6 +417,9 @@ def test_a_report_that_was_long_on_its_way_lets_no_replica_be_deleted(make_drive
     (trimmed,) = set(before) - {last}
     for page in late[trimmed]:
         driver.namenode.full_report(driver.now_ms, page)
+    assert trimmed not in driver.namenode._state.redundancy.chunks[key_of(b"data").id].replicas
+    for page in late[trimmed]:  # one of a release that does not say when it was made
+        driver.namenode.full_report(driver.now_ms, replace(page, sequence=None))
     driver.now_ms += 1_000
     for node in driver.nodes.values():
         if node.id != trimmed:
@@ -425,3 +428,33 @@ def test_a_report_that_was_long_on_its_way_lets_no_replica_be_deleted(make_drive
     driver.beat(driver.nodes[last])
     driver.run(10_000)
     assert driver.holders(key_of(b"data").id) == [last]
+
+
+def test_a_heartbeat_that_was_long_on_its_way_lets_no_replica_be_deleted(make_driver: MakeDriver) -> None:
+    """Its node died with its disk, and was healed around. Now it looks alive once more."""
+    driver = make_driver(5)
+    driver.put("a", b"data", replication=2)
+    driver.run(3_000)
+    dead, _ = driver.holders(key_of(b"data").id)
+    late = driver.nodes[dead].heartbeat()
+    driver.nodes[dead].kill()
+    driver.run(20_000)
+    driver.namenode.set_replication(driver.now_ms, "operation-replicate", "a", 1)
+    driver.run(5_000)
+    (last,) = driver.holders(key_of(b"data").id)
+    driver.namenode.heartbeat(driver.now_ms, late)
+    driver.run(10_000, step_ms=200)
+    assert driver.holders(key_of(b"data").id) == [last]
+
+
+def test_a_report_to_an_earlier_namenode_is_none_to_this_one(driver: Driver) -> None:
+    driver.put("a", b"data", replication=4)
+    driver.run(2_000)
+    early = [replace(page, report=99, epoch=driver.namenode.status(driver.now_ms).epoch) for page in driver[1].pages()]
+    driver[1].drop(key_of(b"data").id)
+    driver.restart_namenode()
+    driver.ignored = (SendFullReport,)
+    driver.run(1_000)
+    for page in early:
+        driver.namenode.full_report(driver.now_ms, replace(page, sequence=None))
+    assert driver[1].id not in driver.namenode._state.redundancy.chunks[key_of(b"data").id].replicas
