@@ -26,6 +26,18 @@ def kinds(driver: Driver) -> dict[str, str]:
     return {entry.chunk.id: entry.kind for entry in driver.catalog.garbage()}
 
 
+def leave_data(driver: Driver) -> None:
+    """Let `data` be garbage from now on: a version had it that is gone."""
+    driver.put("a", b"data", keep_versions=1)
+    driver.put("a", b"new!", "update")
+
+
+def asked_for(driver: Driver, lease: Lease) -> Allocation:
+    """What an upload of `data` is told."""
+    (allocation,) = driver.namenode.allocate(driver.now_ms, lease, [key_of(b"data")], []).chunks
+    return allocation
+
+
 # --- Grace ----------------------------------------------------------------------------------------------------------
 
 
@@ -114,11 +126,10 @@ def test_an_upload_that_stored_nothing_leaves_nothing_behind(make_driver: MakeDr
 
 def test_an_upload_that_wants_garbage_again_starts_its_grace_anew(make_driver: MakeDriver) -> None:
     driver = make_driver(garbage_grace_ms=30_000)
-    driver.put("a", b"data", keep_versions=1)
-    driver.put("a", b"new!", "update")
+    leave_data(driver)
     driver.run(25_000)
     lease = driver.begin("b", b"data")
-    driver.namenode.allocate(driver.now_ms, lease, [key_of(b"data")], [])
+    asked_for(driver, lease)
     driver.namenode.abandon(driver.now_ms, lease)
     driver.run(25_000)
     assert len(driver.holders(key_of(b"data").id)) == 3
@@ -128,8 +139,7 @@ def test_an_upload_that_wants_garbage_again_starts_its_grace_anew(make_driver: M
 
 def half_deleted(driver: Driver) -> tuple[str, ...]:
     """Delete one replica of `data` as garbage, and answer which nodes have one and are away: bad ones, perhaps."""
-    driver.put("a", b"data", keep_versions=1)
-    driver.put("a", b"new!", "update")
+    leave_data(driver)
     driver.run(20_000)
     book = driver.namenode._state.redundancy.garbage
     garbage = book.get(key_of(b"data").id)
@@ -141,11 +151,6 @@ def half_deleted(driver: Driver) -> tuple[str, ...]:
     driver.run(8_000)
     assert key_of(b"data").id not in driver.nodes[first].chunks
     return tuple(others)
-
-
-def asked_for(driver: Driver, lease: Lease) -> Allocation:
-    (allocation,) = driver.namenode.allocate(driver.now_ms, lease, [key_of(b"data")], []).chunks
-    return allocation
 
 
 def come_back(driver: Driver, nodes: Iterable[str]) -> None:
@@ -199,8 +204,7 @@ def test_nor_for_a_commit_that_comes_back_when_it_was_waited_for_long_enough(
 ) -> None:
     """An earlier NameNode took the chunk for stored, rightly; this one had a replica deleted since."""
     driver = make_driver(garbage_grace_ms=30_000)
-    driver.put("a", b"data", keep_versions=1)
-    driver.put("a", b"new!", "update")
+    leave_data(driver)
     driver.run(25_000)
     lease = driver.begin("b", b"data")
     assert asked_for(driver, lease).stored
@@ -230,37 +234,30 @@ def test_nor_for_a_commit_that_comes_back_when_it_was_waited_for_long_enough(
 def test_an_upload_that_goes_on_over_a_restart_keeps_the_garbage_that_it_uses_again(make_driver: MakeDriver) -> None:
     """The catalog has not heard that it is none any more, and by its word the time of grace is over at the commit."""
     driver = make_driver(garbage_grace_ms=60_000)
-    driver.put("a", b"data", keep_versions=1)
-    driver.put("a", b"new!", "update")
+    leave_data(driver)
     driver.run(50_000)
     lease = driver.begin("b", b"datamore")
     assert asked_for(driver, lease).stored
     driver.restart_namenode()
     driver.run(2_000)
-    more = key_of(b"more")
-    allocations = driver.namenode.allocate(driver.now_ms, lease, [more], [])
-    targets = [ref.id for ref in allocations.chunks[0].targets]
-    for node_id in targets:
-        driver.nodes[node_id].store(more)
+    more = driver.send(lease, b"more")
     driver.run(25_000)
     book = driver.namenode._state.redundancy.garbage
     assert book.is_due(key_of(b"data").id, driver.now_ms)
-    chunks = (StoredChunk(key_of(b"data"), ()), StoredChunk(more, tuple(targets)))
-    driver.namenode.commit(driver.now_ms, CommitRequest(allocations.lease, 8, blake3(b"datamore").hexdigest(), chunks))
+    chunks = (StoredChunk(key_of(b"data"), ()), *more.chunks)
+    driver.namenode.commit(driver.now_ms, CommitRequest(more.lease, 8, blake3(b"datamore").hexdigest(), chunks))
     driver.run(60_000)
     assert driver.replicas("b") == [3, 3]
 
 
 def test_an_upload_may_go_on_after_a_restart_for_longer_than_strangers_are_kept(make_driver: MakeDriver) -> None:
     driver = make_driver(garbage_grace_ms=20_000, unknown_grace_ms=60_000, lease_ms=30_000)
-    lease, stored = driver.begin("a", TEXT), []
+    lease = driver.begin("a", TEXT)
+    stored: list[StoredChunk] = []
     for start in range(0, len(TEXT), 4):
-        chunk = key_of(TEXT[start : start + 4])
-        allocations = driver.namenode.allocate(driver.now_ms, lease, [chunk], [])
-        lease, targets = allocations.lease, [ref.id for ref in allocations.chunks[0].targets]
-        for node_id in targets:
-            driver.nodes[node_id].store(chunk)
-        stored.append(StoredChunk(chunk, tuple(targets)))
+        request = driver.send(lease, TEXT[start : start + 4])
+        lease = request.lease
+        stored += request.chunks
         driver.run(2_000)
         if start == 4:
             driver.restart_namenode()
