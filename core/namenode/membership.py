@@ -74,7 +74,7 @@ class Session:
     """Number of the first heartbeat that shows that its process lives still, after its replicas ceased to count for a
     while: it follows an answer that was given since."""
     incomplete: bool = False
-    """Clients stored on it what it did not tell of before it was silent: it may hold more than is known."""
+    """Clients stored on it what it did not tell of in time: it may hold more than is known, until it reports."""
 
     @property
     def met(self) -> bool:
@@ -83,6 +83,12 @@ class Session:
 
     def forget_changes(self) -> None:
         self.changes, self.noted_since = {}, self.sequence
+
+    def doubt(self, now_ms: int) -> None:
+        """The clients' word for what it took counts no more: only a report tells."""
+        self.verified, self.incomplete = False, True
+        if self.asked_ms is None:
+            self.ask_for_report(now_ms)
 
     def ask_for_report(self, now_ms: int) -> None:
         self.asked_ms = now_ms
@@ -309,6 +315,10 @@ class Membership:
 
     def up(self) -> list[Member]:
         return [member for member in self if member.state == "up"]
+
+    def up_and_met(self) -> list[Member]:
+        """Those that can be given something to do."""
+        return [member for member in self.up() if member.session.met]
 
     # --- Room -------------------------------------------------------------------------------------------------
 

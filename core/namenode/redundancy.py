@@ -207,8 +207,7 @@ class Redundancy:
 
     def forget_node(self, node_id: str) -> None:
         """The node has left the cluster, with all that it held."""
-        for chunk_id in list(self._inventory(node_id).chunks):
-            self.remove(node_id, chunk_id)
+        self._remove_all(node_id)
         del self.inventories[node_id]
 
     def disbelieve(self, node_id: str) -> None:
@@ -216,11 +215,14 @@ class Redundancy:
 
         Uploads under way may hold confirmations from the one before.
         """
-        for chunk_id in list(self._inventory(node_id).chunks):
-            self.remove(node_id, chunk_id)
+        self._remove_all(node_id)
         for chunk in self.chunks.values():
             if chunk.pins:
                 self._distrusted.setdefault(chunk.id, {})[node_id] = None
+
+    def _remove_all(self, node_id: str) -> None:
+        for chunk_id in list(self._inventory(node_id).chunks):
+            self.remove(node_id, chunk_id)
 
     def role_of(self, node_id: str) -> Role:
         return self._inventory(node_id).role

@@ -276,10 +276,10 @@ class Reports:
             return
         inventory = self._state.redundancy.inventories[member.id]
         agrees = (inventory.digest, inventory.reported) == (heartbeat.inventory_digest, heartbeat.chunks)
-        session.verified = session.reported and agrees and heartbeat.sequence >= session.lives_from
-        session.incomplete &= not session.verified
+        complete = session.reported and agrees and not session.incomplete
+        session.verified = complete and heartbeat.sequence >= session.lives_from
         session.forget_changes()
-        if not (session.reported and agrees):
+        if not complete:
             member.session.ask_for_report(self._state.now_ms)
 
     # --- Full reports -------------------------------------------------------------------------------------------
@@ -304,10 +304,13 @@ class Reports:
         session.pages[report.page] = report.chunks
         session.asked_ms = self._state.now_ms
         if len(session.pages) == report.pages:
-            self._take_over(member)
+            self._take_over(member, report.sequence)
 
-    def _take_over(self, member: Member) -> None:
-        """A report is complete: it replaces what was believed, but for what heartbeats told while it was coming."""
+    def _take_over(self, member: Member, sequence: int | None) -> None:
+        """A report is complete: it replaces what was believed, but for what heartbeats told while it was coming.
+
+        sequence: of the heartbeat that it follows.
+        """
         state, session = self._state, member.session
         held = {key.id: key for page in sorted(session.pages) for key in session.pages[page]}
         for chunk_id, key in session.changes.items():
@@ -321,7 +324,9 @@ class Reports:
             state.healer.received(chunk_id, member.id)
         session.report, session.pages = session.pages_report, {}
         session.forget_changes()
-        session.reported, session.incomplete = True, False
+        session.reported = True
+        if sequence is None or sequence >= session.lives_from - 1:  # made since it was silent
+            session.incomplete = False
         session.verified = False  # until a heartbeat has agreed
         session.asked_ms = None
         state.healer.members_changed()

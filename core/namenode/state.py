@@ -54,16 +54,19 @@ class State:
 
     def sync_role(self, member: Member) -> None:
         """A node's liveness or wish may have changed: let its replicas count accordingly."""
-        if self.redundancy.role_of(member.id) == member.role:
+        before, session = self.redundancy.role_of(member.id), member.session
+        if before == member.role:
             return
-        if member.role == "absent":  # before it drops them
-            member.session.incomplete |= self.redundancy.has_claims(member.id)
+        if "absent" in (before, member.role):
+            session.verified = False
+            session.lives_from = session.sequence + 2  # the next one may have been long on its way
+        claimed = member.role == "absent" and self.redundancy.has_claims(member.id)
         self.redundancy.set_role(member.id, member.role)
         if member.role == "absent":
             self.healer.node_lost(member.id)
-            member.session.outbox.clear()
-            member.session.sent.clear()
-            member.session.stale_deletes |= bool(self.redundancy.inventories[member.id].deleting)
-            member.session.verified = False
-            member.session.lives_from = member.session.sequence + 2  # the next one may have been long on its way
+            session.outbox.clear()
+            session.sent.clear()
+            session.stale_deletes |= bool(self.redundancy.inventories[member.id].deleting)
+        if claimed:
+            session.doubt(self.now_ms)
         self.healer.members_changed()

@@ -43,10 +43,7 @@ class Upkeep:
         """What clients said of these nodes was never confirmed. Perhaps it is this NameNode that stood still and has
         not heard them since: what they hold is known only when they have told it anew."""
         for node_id in node_ids:
-            session = self._state.members[node_id].session
-            session.verified, session.incomplete = False, True
-            if session.asked_ms is None:
-                session.ask_for_report(self._state.now_ms)
+            self._state.members[node_id].session.doubt(self._state.now_ms)
 
     def _tell_of_silence(self, member: Member) -> None:
         if member.state == "down":

@@ -176,8 +176,8 @@ class Uploads:
             return Allocation(key, True, (), 0)
         possible = {
             member.id
-            for member in state.members.up()
-            if member.session.met and member.id not in excluded and chunk.replicas.get(member.id) != "deleting"
+            for member in state.members.up_and_met()
+            if member.id not in excluded and chunk.replicas.get(member.id) != "deleting"
         }
         # Storing again where it is already needs no room, and any other choice would end in a surplus replica.
         again = [node_id for node_id in holders if node_id in possible][:replication]
@@ -215,7 +215,7 @@ class Uploads:
         state = self._state
         for_clients = keeps_to_mark(lease.mode)
         reasons = listed(refusals(state, chunk.size_bytes, excluded, for_clients))
-        up = [member for member in state.members.up() if member.session.met and member.id not in excluded]
+        up = [member for member in state.members.up_and_met() if member.id not in excluded]
         candidates = {candidate.id: candidate for candidate in state.members.candidates(for_clients)}
         able = sum(1 for member in up if candidates[member.id].free_bytes >= chunk.size_bytes)
         if "deleting" in chunk.replicas.values() and not state.safe_mode:

@@ -67,35 +67,39 @@ class Conversation:
         goes on from there.
         """
         try:
+            self._talk(carry_out)
             if not self._registered:
-                self._register()
-                self._registered = True
-            if not self._node.serving:
-                self._return_when_recovered()
-            if self._node.serving and self._beat(carry_out) and self._node.serving:
-                self._beat(carry_out)  # who has only registered is given nothing
+                self._talk(carry_out)  # who has only registered is given nothing
         except Superseded:
             # Perhaps wrongly: registrations of several processes can arrive in any order. A process that ends is
             # followed by one that registers last.
             carry_out(GiveUp())
 
+    def _talk(self, carry_out: Callable[[Command], None]) -> None:
+        if not self._registered:
+            self._register()
+        if not self._node.serving:
+            self._return_when_recovered()
+        if self._node.serving:
+            self._beat(carry_out)
+
     def _register(self) -> None:
         self._node.registered(self._ask("register", self._node.registration(self._endpoint, self._pid)))
+        self._registered = True
 
     def _return_when_recovered(self) -> None:
         """A failed node is silent, so that word of its recovery may have missed it: ask what is wanted of it."""
         if self._ask("wish", self._node.id) != "failed":
             self._node.recover()
 
-    def _beat(self, carry_out: Callable[[Command], None]) -> bool:
-        """Whether it led to registering anew."""
+    def _beat(self, carry_out: Callable[[Command], None]) -> None:
         node = self._node
         heartbeat = node.heartbeat()
         asked_ms = self._monotonic_ms()
         reply: HeartbeatReply = self._ask("heartbeat", heartbeat)
         if not reply.known:
-            self._register()
-            return True
+            self._registered = False
+            return
         late = self._monotonic_ms() - asked_ms > node.down_after_ms
         if late:
             log.warning("the NameNode's answer is more than %s ms old; asking again", node.down_after_ms)
@@ -103,21 +107,19 @@ class Conversation:
             reply = replace(reply, commands=ends)
         elif reply.epoch >= node.epoch:
             node.confirmed(heartbeat.sequence)
-        return self._carry_out_all(node.obey(reply), carry_out)
+        self._carry_out_all(node.obey(reply), carry_out)
 
-    def _carry_out_all(self, commands: list[Command], carry_out: Callable[[Command], None]) -> bool:
-        """What the node leaves to do of what was ordered. Whether that was to register anew."""
+    def _carry_out_all(self, commands: list[Command], carry_out: Callable[[Command], None]) -> None:
+        """What the node leaves to do of what was ordered."""
         for command in commands:
             if not isinstance(command, (BeginAnew, SendFullReport)):
                 carry_out(command)
         if BeginAnew() in commands:
             log.warning("the NameNode had given this storage node up, and takes deletes back; registering anew")
             self._node.begin_anew()
-            self._register()
-            return True
-        if SendFullReport() in commands:  # last, since it may fail: what was ordered beside it has begun by then
+            self._registered = False
+        elif SendFullReport() in commands:  # last, since it may fail: what was ordered beside it has begun by then
             self._report()
-        return False
 
     def _report(self) -> None:
         for page in self._node.full_report():

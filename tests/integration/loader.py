@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.workload import Clients, small
 from core import connect
 from core.cluster.launch import log_directory
-from tests.integration.processes import eventually
+from tests.integration.wholeness import wait_until_replicated
 
 
 def main(where: str) -> int:
@@ -20,7 +20,7 @@ def main(where: str) -> int:
     with connect(where) if outside else connect(data_dir=where) as store:
         with Clients(store, small(4)) as clients:
             sys.stdin.read()
-        eventually(lambda: not store.status().under_replicated)
+        wait_until_replicated(store)
         lost = clients.verify()
         tally = clients.tally
         log = "" if outside else next(Path(log_directory()).glob(f"python-core-driver-*_{os.getpid()}.log")).read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,17 @@ def is_whole(store: ArtifactStore) -> bool:
 
 def wait_until_whole(store: ArtifactStore) -> None:
     """Or say what the cluster tells of itself, and its processes in their logs."""
+    _wait_until(store, lambda: is_whole(store))
+
+
+def wait_until_replicated(store: ArtifactStore) -> None:
+    """However many nodes are up. Or say what the cluster tells of itself, as `wait_until_whole` does."""
+    _wait_until(store, lambda: not store.status().under_replicated)
+
+
+def _wait_until(store: ArtifactStore, condition: Callable[[], bool]) -> None:
     try:
-        eventually(lambda: is_whole(store))
+        eventually(condition)
     except AssertionError as error:
         logs = [path.read_text(errors="replace").splitlines() for path in Path(log_directory()).glob("worker-*.err*")]
         warnings = sorted(line for log in logs for line in log if " INFO " not in line)

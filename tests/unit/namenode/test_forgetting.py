@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import InvalidRequest, NodeNotFound, NotReady
+from core.model import SendFullReport
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import Driver, key_of
 
@@ -132,6 +133,29 @@ def test_nodes_that_fell_silent_before_they_told_what_clients_stored_may_be_the_
     driver.run(40_000)
     with pytest.raises(InvalidRequest, match=r"sn-0\d has the last replica"):
         forget(driver, holders[0])
+
+
+def test_a_report_from_before_a_node_was_silent_does_not_tell_all_that_it_holds(make_driver: MakeDriver) -> None:
+    driver = make_driver(3)
+    holder, others = driver[1], [driver[2].id, driver[3].id]
+    holder.start()
+    driver.ignored = (SendFullReport,)
+    driver.beat(holder)
+    late = holder.pages()
+    driver.ignored = ()
+    request = driver.send(driver.begin("a", b"data", replication=1), b"data", excluded=others)
+    driver.namenode.commit(driver.now_ms, request)
+    holder.serving = False
+    driver.run(20_000)
+    for page in late:
+        driver.namenode.full_report(driver.now_ms, page)
+    driver.run(20_000)
+    with pytest.raises(InvalidRequest, match="sn-01 may have the last replica"):
+        forget(driver, "sn-01")
+    holder.serving = True
+    driver.run(5_000)
+    session = driver.namenode._state.members[holder.id].session
+    assert session.verified and not session.incomplete
 
 
 def test_a_node_not_heard_of_since_the_start_may_be_the_last_holder(make_driver: MakeDriver) -> None:

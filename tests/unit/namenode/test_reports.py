@@ -7,7 +7,17 @@ from dataclasses import replace
 import pytest
 
 from core.errors import DirectoryFailure, ReadOnly
-from core.model import BeginAnew, ChunkKey, CopyChunk, DeleteChunk, FullReport, GiveUp, SendFullReport, StopServing
+from core.model import (
+    BeginAnew,
+    ChunkKey,
+    Command,
+    CopyChunk,
+    DeleteChunk,
+    FullReport,
+    GiveUp,
+    SendFullReport,
+    StopServing,
+)
 from tests.unit.namenode.conftest import MakeDriver
 from tests.unit.namenode.driver import CLUSTER_ID, Driver, FakeNode, key_of
 
@@ -430,12 +440,20 @@ def test_a_report_that_was_long_on_its_way_lets_no_replica_be_deleted(make_drive
     assert driver.holders(key_of(b"data").id) == [last]
 
 
-def test_a_heartbeat_that_was_long_on_its_way_lets_no_replica_be_deleted(make_driver: MakeDriver) -> None:
+@pytest.mark.parametrize("failed_before", [False, True])
+def test_a_heartbeat_that_was_long_on_its_way_lets_no_replica_be_deleted(
+    make_driver: MakeDriver, failed_before: bool
+) -> None:
     """Its node died with its disk, and was healed around. Now it looks alive once more."""
     driver = make_driver(5)
     driver.put("a", b"data", replication=2)
     driver.run(3_000)
     dead, _ = driver.holders(key_of(b"data").id)
+    if failed_before:
+        driver.namenode.set_wish(driver.now_ms, "operation-fail", dead, "failed")
+        driver.run(30_000)
+        driver.namenode.set_wish(driver.now_ms, "operation-recover", dead, "none")
+        driver.nodes[dead].serving = True
     late = driver.nodes[dead].heartbeat()
     driver.nodes[dead].kill()
     driver.run(20_000)
@@ -445,6 +463,29 @@ def test_a_heartbeat_that_was_long_on_its_way_lets_no_replica_be_deleted(make_dr
     driver.namenode.heartbeat(driver.now_ms, late)
     driver.run(10_000, step_ms=200)
     assert driver.holders(key_of(b"data").id) == [last]
+
+
+def test_a_node_whose_changes_take_several_heartbeats_is_asked_for_all_when_it_was_silent(driver: Driver) -> None:
+    """The digests agree from the first of them on, for they are of what was told."""
+    driver.run(2_000)
+    node, others = driver[1], [driver[2].id, driver[3].id, driver[4].id]
+    for content in (b"once", b"more"):
+        driver.namenode.commit(
+            driver.now_ms, driver.send(driver.begin(content.decode(), content, replication=1), content, others)
+        )
+    node.serving = False
+    driver.run(20_000)
+    told, node.received, node.chunks = node.chunks, [], {}
+    commands: list[Command] = []
+    for _ in range(3):
+        driver.now_ms += 1_000
+        commands += driver.namenode.heartbeat(driver.now_ms, node.heartbeat()).commands
+        assert not driver.namenode._state.members[node.id].session.verified
+    assert SendFullReport() in commands
+    node.chunks, node.serving = told, True
+    driver.run(20_000)
+    assert driver.namenode._state.members[node.id].session.verified
+    assert not driver.namenode._state.members[node.id].session.incomplete
 
 
 def test_a_report_to_an_earlier_namenode_is_none_to_this_one(driver: Driver) -> None:
