@@ -15,12 +15,13 @@ from core.namenode.redundancy import Chunk, Redundancy
 from core.namenode.targets import Targets
 
 RETRY_MS = 5_000
-"""Chunks that no node could take are tried again this often, and whenever a node becomes able to take some."""
+"""Chunks that no node could take are tried again this often, and whenever a node becomes able to take some. A node that
+failed a copy, and is the only one to ask, is asked again after so long, then after twice as long, and so on."""
 RETRIED_MAX = 1_000
 """How many of them at a time: a cluster that is too small for all its chunks must not spend its time on trying."""
 TRIED_MAX = 1_000
 """Chunks looked at in one pass, so that no call to the NameNode waits long."""
-AVOIDED_MAX = 100_000
+FAILURES_MAX = 100_000
 """Failed copies that are remembered; with more, the oldest are tried again early."""
 BUSY_MAX = 64
 """Chunks in one pass for which every possible target is busy."""
@@ -40,6 +41,16 @@ class Copy:
     """Ordered to even out how full the nodes are, not because the chunk is short."""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A copy that failed: other nodes are asked before this one is again."""
+
+    wait_ms: int
+    again_ms: int
+    """From when on it may be asked again if there is nobody else: the disk that was full may have room again."""
+    forgotten_ms: int
+
+
 class Healer:
     def __init__(self, members: Membership, redundancy: Redundancy, config: Config, rng: random.Random) -> None:
         self._members = members
@@ -55,8 +66,8 @@ class Healer:
         """What may be copied to each node just now."""
         self._moving = 0
         self._moving_bytes = 0
-        self._avoided: dict[tuple[str, str], int] = {}
-        """Chunk and target of copies that failed, and until when not to try them again, soonest first."""
+        self._failures: dict[tuple[str, str], Failure] = {}
+        """By chunk and target, oldest first."""
         self._next_pass_ms = 0
         self._next_retry_ms = 0
 
@@ -92,10 +103,12 @@ class Healer:
     def failed(self, chunk_id: str, node_id: str, now_ms: int) -> None:
         """A node could not pull a chunk: another one is preferred for a while."""
         if (chunk_id, node_id) in self._copies:
-            self._avoided.pop((chunk_id, node_id), None)
-            self._avoided[chunk_id, node_id] = now_ms + self._config.copy_timeout_ms
-            if len(self._avoided) > AVOIDED_MAX:
-                del self._avoided[next(iter(self._avoided))]
+            before = self._failures.pop((chunk_id, node_id), None)
+            wait_ms = 2 * before.wait_ms if before else RETRY_MS
+            forgotten_ms = now_ms + self._config.copy_timeout_ms
+            self._failures[chunk_id, node_id] = Failure(wait_ms, now_ms + wait_ms, forgotten_ms)
+            if len(self._failures) > FAILURES_MAX:
+                del self._failures[next(iter(self._failures))]
             self._end(chunk_id, node_id)
 
     def node_lost(self, node_id: str) -> None:
@@ -120,11 +133,11 @@ class Healer:
             if now_ms - copy.ordered_ms < self._config.copy_timeout_ms:
                 break
             self.failed(copy.chunk_id, copy.target, now_ms)
-        while self._avoided:
-            avoided, until_ms = next(iter(self._avoided.items()))
-            if now_ms < until_ms:
+        while self._failures:
+            oldest, failure = next(iter(self._failures.items()))
+            if now_ms < failure.forgotten_ms:
                 break
-            del self._avoided[avoided]
+            del self._failures[oldest]
 
     # --- Ordering copies ----------------------------------------------------------------------------------------
 
@@ -135,7 +148,7 @@ class Healer:
 
     def forgive(self) -> None:
         """Nodes that failed a copy may be asked for it again at once."""
-        self._avoided.clear()
+        self._failures.clear()
 
     def schedule(self, now_ms: int) -> None:
         """Order as many copies as may be under way at once, for the most endangered chunks first."""
@@ -152,9 +165,10 @@ class Healer:
             if chunk_id is None or not self._free(targets, self._is_urgent(chunk_id)):
                 break
             chunk = self._redundancy.chunks[chunk_id]
-            if not self._help(chunk, targets, now_ms):
+            able = self._able(chunk, targets.reported(), now_ms)
+            if not self._help(chunk, able, targets, now_ms):
                 short.set_aside(chunk_id)
-                if self._eligible(chunk, targets.reported()):  # only the number of copies under way is in the way
+                if able:  # only the number of copies under way is in the way
                     busy.append(chunk_id)
                 if len(busy) == BUSY_MAX:
                     self._next_pass_ms = now_ms + PASS_MS
@@ -163,13 +177,14 @@ class Healer:
             self._next_pass_ms = now_ms + PASS_MS
         short.take_up(busy)
 
-    def _help(self, chunk: Chunk, targets: Targets, now_ms: int) -> bool:
-        """Order one copy of a chunk, if some node can take it now."""
+    def _help(self, chunk: Chunk, able: list[Candidate], targets: Targets, now_ms: int) -> bool:
+        """Order one copy of a chunk, if one of those that are able can take it now."""
         holders = self._sources(chunk)
         pulling = [self._members[node_id] for node_id in chunk.copies]
         hosts = [member.host for member in [*holders, *pulling] if member.role == "counts"]
         urgent = self._is_urgent(chunk.id)
-        free = self._eligible(chunk, self._free(targets, urgent))
+        free_ids = {candidate.id for candidate in self._free(targets, urgent)}
+        free = [candidate for candidate in able if candidate.id in free_ids]
         for target_id in choose_targets(free, 1, chunk.size_bytes, hosts, self._rng):
             self._order(chunk, self._members[target_id], now_ms, urgent=urgent)
             targets.ordered(target_id)
@@ -187,7 +202,7 @@ class Healer:
 
     def avoids(self, chunk_id: str, node_id: str) -> bool:
         """Whether a copy of this chunk failed on this node lately."""
-        return (chunk_id, node_id) in self._avoided
+        return (chunk_id, node_id) in self._failures
 
     def _sources(self, chunk: Chunk) -> list[Member]:
         """Where to copy a chunk from, best first."""
@@ -231,14 +246,17 @@ class Healer:
         """Nodes that may be told to pull one more chunk."""
         return targets.free(urgent) if len(self._copies) < self._config.copies_in_flight_max else []
 
-    def _eligible(self, chunk: Chunk, candidates: list[Candidate]) -> list[Candidate]:
-        return [
-            candidate
+    def _able(self, chunk: Chunk, candidates: list[Candidate], now_ms: int) -> list[Candidate]:
+        """Who could take a replica: those that did not fail to lately, or if there are none, those to ask again."""
+        possible = {
+            candidate: self._failures.get((chunk.id, candidate.id))
             for candidate in candidates
             if candidate.id not in chunk.replicas
             and candidate.id not in chunk.copies
-            and (chunk.id, candidate.id) not in self._avoided
             and candidate.free_bytes >= chunk.size_bytes
+        }
+        return [candidate for candidate, failure in possible.items() if failure is None] or [
+            candidate for candidate, failure in possible.items() if failure is not None and failure.again_ms <= now_ms
         ]
 
     def check(self) -> None:

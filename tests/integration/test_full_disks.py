@@ -26,7 +26,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cluster of three storage nodes that share one small file system, with its catalog on another one."""
     directory = tmp_path_factory.mktemp("small") / "data"
     with ExitStack() as stack:
-        stack.enter_context(small_disk(directory / "storage", 64 * MIB))
+        stack.enter_context(small_disk(directory / "storage", 96 * MIB))
         stack.enter_context(small_disk(directory / "namenode", 64 * MIB))
         up = Up(directory, "--nodes", "3", environment={"DAME_DISK_RESERVE_BYTES": str(2 * MIB)})
         stack.callback(up.kill)
@@ -39,7 +39,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @contextmanager
 def filled(path: Path, left_bytes: int = 0) -> Iterator[None]:
     """Someone else's file takes the room, to the last byte or almost."""
-    filler = path / "someone-elses-file"
+    filler = path / f"someone-elses-file-{left_bytes}"
     with filler.open("wb") as file:
         while not _grown(file.fileno(), left_bytes):
             pass
@@ -121,8 +121,8 @@ def test_a_full_catalog_disk(directory: Path) -> None:
         epoch = dame_json("status", data_dir=directory)["epoch"]
         os.kill(int((catalog / "lock").read_text()), signal.SIGKILL)
         assert_same(fetch("kept", data_dir=directory), KEPT)
-        status = dame_json("status", data_dir=directory)
-        assert (status["epoch"], status["nodes"]["up"]) == (epoch + 1, 3)
+        eventually(lambda: dame_json("status", data_dir=directory)["nodes"]["up"] == 3)
+        assert dame_json("status", data_dir=directory)["epoch"] == epoch + 1
         assert dame("upload", "still unknown", "x", data_dir=directory).returncode == 1
     eventually(lambda: dame("upload", "known", "x", data_dir=directory).returncode == 0)
     assert names(directory) == sorted({*before, "known"} - {"in the way"})
@@ -131,11 +131,12 @@ def test_a_full_catalog_disk(directory: Path) -> None:
 def test_clients_lose_nothing_on_disks_that_fill_and_have_room_again(directory: Path) -> None:
     """Both of them; what does not fit is refused, and what was acknowledged is found again."""
     with Loader(directory) as loader:
-        eventually(lambda: len(names(directory)) > 6)
-        with filled(directory / "storage"):
-            time.sleep(5)
-        with filled(directory / "namenode"):
-            time.sleep(5)
+        with filled(directory / "storage", left_bytes=64 * MIB):  # however much clients store, there is room to heal it
+            eventually(lambda: len(names(directory)) > 6)
+            with filled(directory / "storage"):
+                time.sleep(5)
+            with filled(directory / "namenode"):
+                time.sleep(5)
         told = loader.finish()
     assert told["done"]["upload"] > 3 and told["refused"], told
     assert_same(fetch("kept", data_dir=directory), KEPT)

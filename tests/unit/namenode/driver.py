@@ -189,6 +189,8 @@ class Driver:
         self.nodes: dict[str, FakeNode] = {}
         self.ignored: tuple[type, ...] = ()
         """Commands that storage nodes hear and do not obey."""
+        self.disks_full = False
+        """While set, storage nodes fail all copies that are ordered."""
         self._ids = count(1)
         for _ in range(nodes):
             self.add_node()
@@ -261,7 +263,8 @@ class Driver:
             node.drop(command.chunk_id)
         elif isinstance(command, CopyChunk):
             sources = [self.nodes[ref.id] for ref in command.sources]
-            if any(source.works and command.chunk.id in source.chunks for source in sources):
+            good = any(source.works and command.chunk.id in source.chunks for source in sources)
+            if good and not self.disks_full:
                 node.store(command.chunk)
                 node.written_bytes += command.chunk.size_bytes
                 node.copied_bytes += command.chunk.size_bytes

@@ -46,7 +46,7 @@ def test_uploads_of_the_former_namenode_count(make_driver: MakeDriver) -> None:
 
 
 def test_failed_copies_are_remembered_to_a_bound(make_driver: MakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(healing, "AVOIDED_MAX", 2)
+    monkeypatch.setattr(healing, "FAILURES_MAX", 2)
     driver = make_driver(6)
     driver.put("a", TEXT)
     driver.run(2_000)
@@ -64,7 +64,7 @@ def test_failed_copies_are_remembered_to_a_bound(make_driver: MakeDriver, monkey
     most = 0
     for _ in range(30):
         driver.run(1_000)
-        most = max(most, len(healer._avoided))
+        most = max(most, len(healer._failures))
     assert most == 2
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from core.model import CopyChunk, DeleteChunk, SendFullReport
@@ -172,6 +174,29 @@ def test_a_copy_that_fails_is_ordered_elsewhere(make_driver: MakeDriver) -> None
                 asked += [node.id] * isinstance(command, CopyChunk)
         driver.namenode.check_invariants()
     assert sorted(asked) == sorted(node.id for node in spare), "each spare node was asked once"
+    assert driver.replicas("a") == [3]
+
+
+def test_a_copy_that_failed_where_alone_it_can_be_is_tried_again_soon_and_then_less_often(
+    make_driver: MakeDriver,
+) -> None:
+    """As on a disk that is full for a while, in a cluster with as many nodes as there are copies."""
+    driver = make_driver(4, copy_timeout_ms=60_000)
+    driver.put("a", b"once")
+    driver.run(2_000)
+    (chunk_id,) = driver.chunk_ids("a")
+    holders = driver.holders(chunk_id)
+    driver.nodes[holders[0]].kill()
+    driver.disks_full = True
+    asked_ms: list[int] = []
+    for _ in range(65):
+        before = len(driver.told(CopyChunk))
+        driver.run(1_000)
+        asked_ms += [driver.now_ms] * (len(driver.told(CopyChunk)) - before)
+    waits_s = [(later_ms - earlier_ms) // 1000 for earlier_ms, later_ms in pairwise(asked_ms)]
+    assert [5 <= waits_s[0] <= 11, 10 <= waits_s[1] <= 16, 20 <= waits_s[2] <= 26, len(waits_s)] == [True] * 3 + [3]
+    driver.disks_full = False
+    driver.run(50_000)
     assert driver.replicas("a") == [3]
 
 
