@@ -11,7 +11,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,8 +133,9 @@ class Chaos:
         hurt = []
         for chunk_id in self._some_chunks_of(slot):
             if len(good_files(storage, chunk_id)) >= 3:
-                self.rng.choice(DAMAGES)(slot / "chunks" / chunk_id[:2] / chunk_id)
-                hurt.append(chunk_id)
+                with suppress(FileNotFoundError):  # deleted in this moment
+                    self.rng.choice(DAMAGES)(slot / "chunks" / chunk_id[:2] / chunk_id)
+                    hurt.append(chunk_id)
         if hurt:
             self._patiently(self.store.scrub)
             self._watch_files(incident, slot, hurt)

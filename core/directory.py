@@ -109,7 +109,16 @@ def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(path, os.O_DIRECTORY)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file durable that somebody else may have written. Raises OSError."""
+    _sync(path, 0)
+
+
+def _sync(path: Path, kind: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | kind)
     try:
         os.fsync(descriptor)
     finally:

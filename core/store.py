@@ -174,20 +174,24 @@ class ArtifactStore:
         progress: OnProgress | None = None,
         cancel: threading.Event | None = None,
     ) -> Version:
-        """Write the content to a file, which appears whole or not at all; a file that is there is replaced.
+        """Write the content to a file, which appears whole or not at all; a file that is there is replaced, also one
+        that a symbolic link leads to.
 
         Raises OutputFailure, Cancelled and what `get` raises.
         """
         target = Path(path)
         if target.is_dir():
             raise OutputFailure(f"{target} is a directory; name the file to write.", path=str(target))
+        if target.exists() and not target.is_file():
+            raise OutputFailure(f"{target} is a device or a pipe, which no file can replace.", path=str(target))
         found = self._download(name, version, cancel=cancel)
-        partial = target.with_name(f".{self._gateway.unique_id()}.part")
+        place = Path(os.path.realpath(target))
+        partial = place.with_name(f".{self._gateway.unique_id()}.part")
         try:
             with partial.open("xb") as stream:
                 _copy(found, stream, progress)
                 os.fsync(stream.fileno())
-            partial.replace(target)
+            partial.replace(place)
         except OSError as error:
             raise OutputFailure(f"{target} can't be written: {error.strerror}.", path=str(target)) from error
         finally:

@@ -246,14 +246,14 @@ class RayGateway:
     def wait(self, calls: Iterable[Call], timeout_ms: int) -> list[Call]:
         pending = [cast(RayCall, call) for call in calls]
         done: list[Call] = [call for call in pending if call.ref is None]
-        if done or not pending:
+        by_ref = {call.ref: call for call in pending if call.ref is not None}
+        if not by_ref:
             return done
-        by_ref = {call.ref: call for call in pending}
         with translated():
-            ready, _ = ray.wait(list(by_ref), num_returns=1, timeout=timeout_ms / 1000)
+            ready, _ = ray.wait(list(by_ref), num_returns=1, timeout=0 if done else timeout_ms / 1000)
             if ready:
                 ready, _ = ray.wait(list(by_ref), num_returns=len(by_ref), timeout=0)
-        return [by_ref[ref] for ref in ready]
+        return done + [by_ref[ref] for ref in ready]
 
     def pause(self, duration_ms: int) -> None:
         time.sleep(duration_ms / 1000)

@@ -150,7 +150,7 @@ class Catalog:
     # --- Changing ---------------------------------------------------------------------------------------------
 
     def apply(self, edit: edits.Edit) -> None:
-        """Make one edit durable, or raise ReadOnly with nothing changed.
+        """Make one edit durable, or raise ReadOnly with nothing changed, as `Writer.write` does.
 
         A client's edit that was applied before is not applied again.
         """

@@ -11,6 +11,7 @@ from pathlib import Path
 from core.errors import DirectoryFailure
 
 FILE_NAME = "catalog.sqlite"
+LOG_NAME = FILE_NAME + "-wal"
 
 FORMAT_VERSION = 1
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from core.directory import sync_file
 from core.errors import ReadOnly
 from core.model import CHECKPOINT_NAME
 from core.namenode import edits
 from core.namenode.applying import change
 from core.namenode.ballast import Ballast
+from core.namenode.schema import LOG_NAME
 from core.namenode.words import sized
 
 _TIDYING = (
@@ -31,6 +33,8 @@ class Writer:
         self._ballast = ballast
         self._short_of_room = False
         """An edit found the disk full, and the ballast, with room beside it, has not been there again since."""
+        self._undecided = False
+        """The last edit failed in its commit, and may come true at the next start."""
         self.look_for_room()
 
     @property
@@ -50,8 +54,8 @@ class Writer:
             self._short_of_room = not self._ballast.make()
 
     def write(self, edit: edits.Edit) -> None:
-        """Make one edit durable, or raise ReadOnly with nothing changed. On a full disk, one that does not add to the
-        catalog gets the room of the ballast."""
+        """Make one edit durable, or raise ReadOnly with nothing changed, or with a sentence that says that it may have
+        been. On a full disk, one that does not add to the catalog gets the room of the ballast."""
         grows = isinstance(edit, edits.GROWING)
         if self.stopped or (self._short_of_room and grows):
             raise ReadOnly(self.read_only, directory=str(self._directory))
@@ -66,19 +70,34 @@ class Writer:
             self._commit_at_last(edit)
 
     def _commit(self, edit: edits.Edit) -> None:
-        """One transaction; on any error nothing is changed. A contradiction is an AssertionError."""
+        """One transaction; on any error nothing is changed, unless it is undecided. A contradiction is an
+        AssertionError."""
+        self._undecided = committing = False
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             change(self._connection, edit)
             if _counts(edit):
                 self._connection.execute("UPDATE facts SET value = CAST(value + 1 AS TEXT) WHERE key = 'edits'")
+            committing = True
             self._connection.execute("COMMIT")
         except BaseException as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            if committing and isinstance(error, sqlite3.Error):
+                self._undecided = not self._empty_log()
             if isinstance(error, sqlite3.IntegrityError):
                 raise AssertionError(f"{type(edit).__name__} contradicts the catalog: {error}") from error
             raise
+
+    def _empty_log(self) -> bool:
+        """Whether SQLite's log holds nothing any more. A transaction that failed in its commit may stand there whole,
+        written and only not synced: it would come true at the next start, if nothing were written over it before."""
+        try:
+            busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            sync_file(self._directory / LOG_NAME)
+        except (sqlite3.Error, OSError):
+            return False
+        return not busy
 
     def _commit_at_last(self, edit: edits.Edit) -> None:
         try:
@@ -94,8 +113,13 @@ class Writer:
         """What to raise for an error of SQLite's: a disk that fails is a refusal, anything else a defect of ours."""
         if type(error) not in (sqlite3.OperationalError, sqlite3.DatabaseError):
             return error
+        outcome = (
+            "it shows when the NameNode is started next whether this was done"
+            if self._undecided
+            else ("nothing was changed")
+        )
         return ReadOnly(
-            f"The catalog in {self._directory} can't be written ({error}); nothing was changed and reads go on."
+            f"The catalog in {self._directory} can't be written ({error}); {outcome}, and reads go on."
             " Free or mend its disk, then try again.",
             directory=str(self._directory),
         )

@@ -107,15 +107,6 @@ def write(path: Path, digest: bytes, payload: memoryview) -> None:
         os.close(descriptor)
 
 
-def sync(path: Path) -> None:
-    """Make a file durable that somebody else may have written. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _rest(buffers: list[memoryview], written: int) -> list[memoryview]:
     """What a partial write left to be written."""
     left = []

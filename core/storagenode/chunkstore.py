@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import logging
 import os
 import re
 import stat
@@ -26,12 +27,14 @@ from pathlib import Path
 from blake3 import blake3
 
 from core.config import Config
-from core.directory import directory_failure, sync_directory
+from core.directory import directory_failure, sync_directory, sync_file
 from core.errors import ChunkCorrupt, ChunkMissing, DiskFailure, DiskFull, InvalidRequest, StorageNodeError
 from core.model import DiskUsage
 from core.storagenode import chunkfile
 from core.storagenode.chunkfile import Buffer
 from core.storagenode.quarantine import Quarantine
+
+log = logging.getLogger("dame")
 
 _CHUNK_ID = re.compile(r"[0-9a-f]{64}")
 _FAN_OUT = re.compile(r"[0-9a-f]{2}")
@@ -103,7 +106,7 @@ class ChunkStore:
         try:
             if not overwrite and _payload_bytes(path) == len(payload) and self._is_there_and_good(path, chunk_id):
                 # Its writer may have died before this, or have been somebody else.
-                chunkfile.sync(path)
+                sync_file(path)
                 sync_directory(path.parent)
                 return False
             with self._room_for(len(payload)):
@@ -156,11 +159,12 @@ class ChunkStore:
             self.quarantined.put(path)
             sync_directory(path.parent)
         except FileNotFoundError as error:
-            self._count(chunk_id, 0)
             raise self._missing(chunk_id) from error
         except OSError as error:
             raise self._failure(error, f"quarantine chunk {chunk_id[:12]}") from error
-        self._count(chunk_id, 0)
+        finally:
+            if not os.path.lexists(path):
+                self._count(chunk_id, 0)
 
     def bring_back(self, chunk_id: str) -> int:
         """Take a good replica out of quarantine, if there is one; its size, else 0. Raises DiskFailure."""
@@ -241,7 +245,7 @@ class ChunkStore:
         if not self.verify(chunk_id):
             return False
         try:
-            chunkfile.sync(path)
+            sync_file(path)
             sync_directory(path.parent)
             self._count(chunk_id, _payload_bytes(path))
         except OSError as error:
@@ -369,7 +373,15 @@ class ChunkStore:
                 if size_bytes and self._has_good_header(path):
                     yield path.name, size_bytes
                 else:
-                    self.quarantined.put(path)
+                    self._put_aside(path)
+
+    def _put_aside(self, path: Path) -> None:
+        """Quarantine what is no replica. Where not even that can be done to it, it stays, and counts for nothing: one
+        file that the disk can't reach must not keep all others from being served."""
+        try:
+            self.quarantined.put(path)
+        except OSError as error:
+            log.warning("%s is no good replica, and stays where it is: %s", path, error)
 
     def _has_good_header(self, path: Path) -> bool:
         """Raises OSError if this process lacks the means to read; a file that can't be read is a bad replica."""
@@ -431,8 +443,15 @@ def _entries(folder: Path) -> list[tuple[Path, int]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if _CHUNK_ID.fullmatch(entry.name) and entry.name.startswith(folder.name):
-                with contextlib.suppress(FileNotFoundError):  # deleted in this moment
-                    found.append((folder / entry.name, _size_of(entry.stat(follow_symlinks=False))))
+                try:
+                    size_bytes = _size_of(entry.stat(follow_symlinks=False))
+                except FileNotFoundError:
+                    continue  # deleted in this moment
+                except OSError as error:
+                    if error.errno in _PROCESS_LIMITS:
+                        raise
+                    size_bytes = 0
+                found.append((folder / entry.name, size_bytes))
     return found
 
 

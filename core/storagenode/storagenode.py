@@ -203,8 +203,15 @@ class StorageNode:
         self._check_serving()
         size_bytes = memoryview(data).nbytes
         with self._changing.hold(chunk_id):
-            # A file the inventory does not know may be a bad one that could not be quarantined.
-            written = self._chunks.write(chunk_id, data, overwrite=chunk_id not in self._inventory)
+            known = chunk_id in self._inventory
+            try:
+                # A file the inventory does not know may be a bad one that could not be quarantined.
+                written = self._chunks.write(chunk_id, data, overwrite=not known)
+            except (DiskFull, DiskFailure):
+                if known:  # it may have turned out bad, or be gone with the write: it must not count on
+                    with contextlib.suppress(ChunkMissing, DiskFailure):
+                        self._judge(chunk_id)
+                raise
             self._inventory.add(chunk_id, size_bytes)
         if written:
             with self._lock:
@@ -265,14 +272,18 @@ class StorageNode:
         with self._changing.hold(chunk_id):
             if chunk_id not in self._inventory:
                 raise ChunkMissing(f"Storage node {self.name} has no chunk {chunk_id[:12]}.", chunk=chunk_id)
-            try:
-                good = self._chunks.verify(chunk_id)
-            except ChunkMissing:
-                self._inventory.remove(chunk_id)
-                raise
-            if not good:
-                self._give_up_replica(chunk_id)
-            return good
+            return self._judge(chunk_id)
+
+    def _judge(self, chunk_id: str) -> bool:
+        """As `_examine`. Precondition: it is in the inventory, and nobody else changes this chunk."""
+        try:
+            good = self._chunks.verify(chunk_id)
+        except ChunkMissing:
+            self._inventory.remove(chunk_id)
+            raise
+        if not good:
+            self._give_up_replica(chunk_id)
+        return good
 
     def _delete(self, chunk_id: str) -> None:
         with self._changing.hold(chunk_id):

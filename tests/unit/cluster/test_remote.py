@@ -10,7 +10,7 @@ from blake3 import blake3
 from core.cluster import remote
 from core.cluster.remote import translated
 from core.config import Config
-from core.errors import ClusterUnreachable
+from core.errors import ClusterUnreachable, NodeNotServing
 from core.model import NodeRef
 from core.storagenode.chunkstore import ChunkStore
 
@@ -24,6 +24,17 @@ def test_a_lost_cluster_is_named(raised: Exception) -> None:
 def test_a_mistake_of_our_own_is_not_hidden() -> None:
     with pytest.raises(KeyError), translated():
         raise KeyError("ours")
+
+
+def test_calls_that_are_done_are_told_beside_one_that_could_not_be_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept back, they would be taken for nodes that do not answer."""
+    monkeypatch.setattr(remote.ray, "wait", lambda refs, num_returns, timeout: (refs[:num_returns], refs[num_returns:]))
+    gateway = remote.RayGateway.__new__(remote.RayGateway)
+    done = [remote.RayCall(endpoint, ref=object()) for endpoint in ("one", "two")]
+    refused = remote.RayCall("three", error=NodeNotServing("gone"))
+    told = gateway.wait([*done, refused], 100)
+    assert set(told) == {*done, refused}
+    assert gateway.wait([refused], 100) == [refused]
 
 
 def test_what_is_read_past_a_process_is_told_to_it_in_lots(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 from core.config import DAY_MS, MIB, Config
 from core.errors import DiskFailure
 from core.model import QuarantineUsage
-from core.storagenode import chunkfile
+from core.storagenode import chunkfile, quarantine
 from core.storagenode.chunkstore import ChunkStore
 from core.storagenode.quarantine import PUT_OFF_MS
 from core.storagenode.storagenode import StorageNode
@@ -44,6 +44,19 @@ def kept(node: StorageNode) -> set[str]:
 def now_ms() -> int:
     """The file system's clock says since when a file is there."""
     return time.time_ns() // 1_000_000
+
+
+def test_it_counts_once_when_its_name_cannot_be_synced(
+    node: StorageNode, chunk: Chunk, chunk_path: PathOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(quarantine, "sync_directory", fail)
+        spoil(node, chunk_path, chunk, 1)
+    node.walk()
+    assert node.heartbeat().usage.used_bytes == FILE_BYTES
 
 
 def test_it_is_told_and_counts_as_used(node: StorageNode, chunk: Chunk, chunk_path: PathOf) -> None:

@@ -28,6 +28,7 @@ from core.model import (
     StopServing,
     inventory_token,
 )
+from core.storagenode import chunkstore
 from core.storagenode.chunkstore import ChunkStore
 from core.storagenode.storagenode import StorageNode
 
@@ -247,6 +248,30 @@ def test_a_store_that_fails_is_not_told(
             node.store(chunk_id, data)
     heartbeat = node.heartbeat()
     assert (heartbeat.received, heartbeat.chunks, heartbeat.written_bytes) == ((), 0, 0)
+
+
+@pytest.mark.parametrize("fails", ["sync", "sync of its name", "room"])
+def test_a_replica_that_turns_out_bad_in_a_store_that_fails_counts_no_more(
+    open_node: Open, chunk: Chunk, chunk_path: PathOf, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """The NameNode would count it, and remove the good one that the client stored elsewhere as one more than wanted."""
+    capacity_bytes = 1_500 if fails == "room" else 0
+    node = open_node(config=Config(disk_reserve_bytes=0, storage_capacity_bytes=capacity_bytes))
+    chunk_id, data = chunk()
+    node.store(chunk_id, data)
+    node.confirmed(node.heartbeat().sequence)
+    rot(chunk_path(node, chunk_id))
+    with monkeypatch.context() as broken:
+        if fails == "sync":
+            broken.setattr(os, "fsync", failing(errno.EIO))
+        elif fails == "sync of its name":
+            broken.setattr(chunkstore, "sync_directory", failing(errno.EIO))
+        with pytest.raises((DiskFailure, DiskFull)):
+            node.store(chunk_id, data)
+    heartbeat = node.heartbeat()
+    assert chunk_id in heartbeat.corrupt + heartbeat.removed
+    assert heartbeat.chunks == 0
+    assert node.chunk_ids() == []
 
 
 def test_two_threads_storing_the_same_chunk_both_end_well(node: StorageNode, chunk: Chunk) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import os
 import random
+import stat
 import threading
 from pathlib import Path
 
@@ -55,6 +57,20 @@ def test_a_corrupt_replica_is_quarantined_and_healed(store: ArtifactStore, clust
     assert len(list(cluster.directory.glob("slot-*/quarantine/*"))) == 1
     assert store.status().corrupt == 1
     assert len(store.info("a").chunks[0].replicas) == 3
+
+
+def test_a_file_is_written_and_nothing_else_replaced(store: ArtifactStore, tmp_path: Path) -> None:
+    """`get -o /dev/null` must not make a file of the device, nor of a pipe that somebody reads."""
+    store.upload("a", CONTENT)
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file"
+    os.mkfifo(pipe)
+    with pytest.raises(OutputFailure, match="a device or a pipe"):
+        store.download("a", pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    link.symlink_to(file)
+    for _ in range(2):
+        store.download("a", link)
+        assert link.is_symlink() and file.read_bytes() == CONTENT
 
 
 def test_with_every_replica_out_of_reach_the_error_says_which_nodes(store: ArtifactStore, cluster: Cluster) -> None:
