@@ -89,6 +89,10 @@ class Healer:
     def healing_bytes(self) -> int:
         return sum(self._pulling_bytes.values()) - self._moving_bytes
 
+    def pulls(self, node_id: str) -> bool:
+        """Whether a copy to this node is under way."""
+        return self._pulling.get(node_id, 0) > 0
+
     @property
     def copies(self) -> list[Copy]:
         return list(self._copies.values())

@@ -216,8 +216,13 @@ class Redundancy:
         Uploads under way may hold confirmations from the one before.
         """
         self._remove_all(node_id)
+        self.distrust(node_id)
+
+    def distrust(self, node_id: str) -> None:
+        """Another process is this node now: what the last one confirmed to clients and told nobody else is believed
+        only once this one reports it."""
         for chunk in self.chunks.values():
-            if chunk.pins:
+            if chunk.pins and chunk.replicas.get(node_id) != "reported":
                 self._distrusted.setdefault(chunk.id, {})[node_id] = None
 
     def _remove_all(self, node_id: str) -> None:

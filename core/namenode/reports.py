@@ -71,6 +71,7 @@ class Reports:
                 state.redundancy.disbelieve(member.id)
             self._move(member, registration)
         if registration.incarnation != member.incarnation:
+            state.redundancy.distrust(member.id)
             member.open_session(state.now_ms, registration)
             state.healer.node_lost(member.id)
         member.endpoint, member.pid = registration.endpoint, registration.pid

@@ -48,9 +48,11 @@ class State:
 
     def order_deletes(self) -> None:
         """Order what may be deleted now: nothing before the reports are in or while nothing is to be changed, and no
-        garbage while an upload may hold chunks that are not known to be held."""
-        if not self.safe_mode and not self.catalog.writer.stopped:
-            self.deleter.order(self.now_ms, garbage_too=not self.leases.holds_unseen_chunks(self.now_ms))
+        garbage while an upload may hold chunks that are not known to be held, or a version that is in doubt."""
+        writer = self.catalog.writer
+        if not self.safe_mode and not writer.stopped:
+            held = self.leases.holds_unseen_chunks(self.now_ms) or writer.in_doubt
+            self.deleter.order(self.now_ms, garbage_too=not held)
 
     def sync_role(self, member: Member) -> None:
         """A node's liveness or wish may have changed: let its replicas count accordingly."""
@@ -60,13 +62,22 @@ class State:
         if "absent" in (before, member.role):
             session.verified = False
             session.lives_from = session.sequence + 2  # the next one may have been long on its way
-        claimed = member.role == "absent" and self.redundancy.has_claims(member.id)
+        untold = member.role == "absent" and self._may_have_untold(member)
         self.redundancy.set_role(member.id, member.role)
         if member.role == "absent":
             self.healer.node_lost(member.id)
             session.outbox.clear()
             session.sent.clear()
             session.stale_deletes |= bool(self.redundancy.inventories[member.id].deleting)
-        if claimed:
+        if untold:
             session.doubt(self.now_ms)
         self.healer.members_changed()
+
+    def _may_have_untold(self, member: Member) -> bool:
+        """Whether clients or copies may have stored on it what it has not told of."""
+        return (
+            len(self.leases) > 0
+            or self.leases.holds_unseen_chunks(self.now_ms)
+            or self.healer.pulls(member.id)
+            or self.redundancy.has_claims(member.id)
+        )

@@ -367,6 +367,11 @@ class Uploads:
                 f"The NameNode was restarted and does not yet know of enough replicas of {chunks}; try again in"
                 " a few seconds."
             )
+        if not all(member.session.reported for member in state.members.up()):
+            return NotReady(
+                f"A storage node was restarted and has not told yet whether it holds {chunks}; try again in a few"
+                " seconds."
+            )
         reasons = refusals(state, 0, ())
         why = f" ({listed(reasons)})" if reasons else ""
         return NotEnoughNodes(

@@ -33,8 +33,8 @@ class Writer:
         self._ballast = ballast
         self._short_of_room = False
         """An edit found the disk full, and the ballast, with room beside it, has not been there again since."""
-        self._undecided = False
-        """The last edit failed in its commit, and may come true at the next start."""
+        self.in_doubt = False
+        """An edit failed in its commit and may come true at the next start: nothing was written over it yet."""
         self.look_for_room()
 
     @property
@@ -59,6 +59,8 @@ class Writer:
         grows = isinstance(edit, edits.GROWING)
         if self.stopped or (self._short_of_room and grows):
             raise ReadOnly(self.read_only, directory=str(self._directory))
+        if self.in_doubt:
+            self.in_doubt = not self._empty_log()
         try:
             self._commit(edit)
         except sqlite3.Error as error:
@@ -70,9 +72,9 @@ class Writer:
             self._commit_at_last(edit)
 
     def _commit(self, edit: edits.Edit) -> None:
-        """One transaction; on any error nothing is changed, unless it is undecided. A contradiction is an
+        """One transaction; on any error nothing is changed, unless it is in doubt. A contradiction is an
         AssertionError."""
-        self._undecided = committing = False
+        committing = False
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             change(self._connection, edit)
@@ -80,11 +82,12 @@ class Writer:
                 self._connection.execute("UPDATE facts SET value = CAST(value + 1 AS TEXT) WHERE key = 'edits'")
             committing = True
             self._connection.execute("COMMIT")
+            self.in_doubt = False
         except BaseException as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             if committing and isinstance(error, sqlite3.Error):
-                self._undecided = not self._empty_log()
+                self.in_doubt = not self._empty_log()
             if isinstance(error, sqlite3.IntegrityError):
                 raise AssertionError(f"{type(edit).__name__} contradicts the catalog: {error}") from error
             raise
@@ -115,7 +118,7 @@ class Writer:
             return error
         outcome = (
             "it shows when the NameNode is started next whether this was done"
-            if self._undecided
+            if self.in_doubt
             else ("nothing was changed")
         )
         return ReadOnly(

@@ -158,6 +158,44 @@ def test_a_report_from_before_a_node_was_silent_does_not_tell_all_that_it_holds(
     assert session.verified and not session.incomplete
 
 
+def test_a_node_that_pulled_a_copy_and_fell_silent_may_have_the_last_replica(make_driver: MakeDriver) -> None:
+    driver = make_driver(3)
+    driver.put("a", b"once", replication=2)
+    driver.run(3_000)
+    (chunk_id,) = driver.chunk_ids("a")
+    first, second = (driver.nodes[node_id] for node_id in driver.holders(chunk_id))
+    (spare,) = (node for node in driver.nodes.values() if node not in (first, second))
+    second.kill()
+    while chunk_id not in spare.chunks:  # healing orders it
+        driver.now_ms += 1_000
+        driver.beat(first)
+        driver.beat(spare)
+    spare.kill()  # before it tells
+    first.kill()
+    first.chunks.clear()
+    second.chunks.clear()
+    driver.run(60_000)
+    with pytest.raises(InvalidRequest):
+        forget(driver, spare.id)
+
+
+def test_a_node_that_fell_silent_before_the_commit_may_have_the_last_replica(make_driver: MakeDriver) -> None:
+    driver = make_driver(3)
+    lease = driver.begin("a", b"once")
+    request = driver.send(lease, b"once")
+    assert len(request.chunks[0].nodes) == 3
+    driver[1].serving = False  # before it tells
+    driver.run(15_000)
+    driver.namenode.commit(driver.now_ms, request)
+    driver.run(3_000)
+    for number in (2, 3):
+        driver[number].kill()
+        driver[number].chunks.clear()
+    driver.run(60_000)
+    with pytest.raises(InvalidRequest):
+        forget(driver, driver[1].id)
+
+
 def test_a_node_not_heard_of_since_the_start_may_be_the_last_holder(make_driver: MakeDriver) -> None:
     driver = make_driver(3)
     driver.put("a", b"once", replication=1)

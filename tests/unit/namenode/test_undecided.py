@@ -22,6 +22,7 @@ from core.errors import ReadOnly
 from core.model import ChunkKey, Version
 from core.namenode import Catalog, edits
 from core.namenode.schema import FILE_NAME, LOG_NAME
+from tests.unit.namenode.driver import Driver, key_of
 
 SYNCS = {"x86_64": (74, 75), "aarch64": (82, 83)}.get(platform.machine(), ())
 """Numbers of the system calls fsync and fdatasync."""
@@ -83,6 +84,21 @@ class Connection:
         return getattr(self._connection, name)
 
 
+class Unwritable:
+    """The catalog's, whose disk takes nothing any more."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, *parameters: Any) -> Any:
+        if statement == "BEGIN IMMEDIATE" or "checkpoint" in statement:
+            raise sqlite3.OperationalError("attempt to write a readonly database")
+        return self._connection.execute(statement, *parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
 def refused(catalog: Catalog, edit: edits.Edit, *, stays_broken: bool) -> str:
     """What is said of an edit whose commit the disk refuses."""
     whole = catalog.writer._connection
@@ -134,7 +150,29 @@ def test_while_the_disk_stays_broken_nothing_is_said_of_what_cannot_be_known(cat
 
 def test_the_next_edit_decides(catalog: Catalog, tmp_path: Path) -> None:
     refused(catalog, publish("second", SECOND, "b"), stays_broken=True)
+    assert catalog.writer.in_doubt
     catalog.apply(edits.PromiseLeases(7))
+    assert not catalog.writer.in_doubt
     after = killed(catalog, tmp_path / "after")
     assert (after.newest(1), after.done("second"), after.leases_until_ms) == (FIRST, None, 7)
+    after.close()
+
+
+def test_what_may_come_true_is_not_collected_as_garbage(driver: Driver, tmp_path: Path) -> None:
+    """At the next start it would have no chunks, and the version before it would be pruned."""
+    driver.put("a", b"once", keep_versions=1)
+    driver.run(3_000)
+    lease = driver.begin("a", b"more", "update")
+    request = driver.send(lease, b"more")
+    whole = driver.catalog.writer._connection
+    driver.catalog.writer._connection = Connection(whole, stays_broken=True)  # type: ignore[assignment]
+    with pytest.raises(ReadOnly):
+        driver.namenode.commit(driver.now_ms, request)
+    driver.catalog.writer._connection = Unwritable(whole)  # type: ignore[assignment]
+    driver.namenode.abandon(driver.now_ms, lease)
+    driver.run(2 * driver.config.garbage_grace_ms, step_ms=5_000)
+    assert len(driver.holders(key_of(b"more").id)) == 3
+    driver.catalog.writer._connection = whole
+    after = killed(driver.catalog, tmp_path / "after")
+    assert after.newest(1).version == 2
     after.close()

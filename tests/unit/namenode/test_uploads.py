@@ -720,6 +720,20 @@ def test_what_another_directory_confirmed_is_no_proof_for_its_copy(driver: Drive
         driver.namenode.commit(driver.now_ms, request)
 
 
+def test_a_new_process_that_lacks_what_its_predecessor_never_told_is_believed(driver: Driver) -> None:
+    """Its report, not the word of the client who heard it from the one before."""
+    lease = driver.begin("a", b"once")
+    request = driver.send(lease, b"once", excluded=[driver[3].id, driver[4].id])
+    driver[1].chunks.clear()  # its disk has lost them
+    driver[1].start()
+    driver.namenode.register(driver.now_ms, driver[1].registration())
+    with pytest.raises(NotReady, match="restarted"):
+        driver.namenode.commit(driver.now_ms, request)
+    driver.run(5_000)
+    with pytest.raises(NotEnoughNodes):
+        driver.namenode.commit(driver.now_ms, request)
+
+
 def test_a_new_process_on_the_same_directory_is_believed(driver: Driver) -> None:
     lease = driver.begin("a", b"once")
     request = driver.send(lease, b"once")
