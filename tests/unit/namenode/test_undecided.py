@@ -170,7 +170,7 @@ def test_what_may_come_true_is_not_collected_as_garbage(driver: Driver, tmp_path
         driver.namenode.commit(driver.now_ms, request)
     driver.catalog.writer._connection = Unwritable(whole)  # type: ignore[assignment]
     driver.namenode.abandon(driver.now_ms, lease)
-    driver.run(2 * driver.config.garbage_grace_ms, step_ms=5_000)
+    driver.run(2 * driver.config.garbage_grace_ms, step_ms=2_000)
     assert len(driver.holders(key_of(b"more").id)) == 3
     driver.catalog.writer._connection = whole
     after = killed(driver.catalog, tmp_path / "after")
