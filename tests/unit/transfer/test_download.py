@@ -60,7 +60,7 @@ def test_a_corrupt_replica_is_quarantined_and_healed(store: ArtifactStore, clust
 
 
 def test_a_file_is_written_and_nothing_else_replaced(store: ArtifactStore, tmp_path: Path) -> None:
-    """`get -o /dev/null` must not make a file of the device, nor of a pipe that somebody reads."""
+    """`get --output /dev/null` must not make a file of the device, nor of a pipe that somebody reads."""
     store.upload("a", CONTENT)
     pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file"
     os.mkfifo(pipe)
