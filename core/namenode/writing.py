@@ -119,7 +119,7 @@ class Writer:
         outcome = (
             "it shows when the NameNode is started next whether this was done"
             if self.in_doubt
-            else ("nothing was changed")
+            else "nothing was changed"
         )
         return ReadOnly(
             f"The catalog in {self._directory} can't be written ({error}); {outcome}, and reads go on."

@@ -12,6 +12,8 @@ import shutil
 import sqlite3
 import struct
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,15 +101,24 @@ class Unwritable:
         return getattr(self._connection, name)
 
 
-def refused(catalog: Catalog, edit: edits.Edit, *, stays_broken: bool) -> str:
-    """What is said of an edit whose commit the disk refuses."""
+@contextmanager
+def connected(catalog: Catalog, kind: Callable[[Any], Any]) -> Iterator[None]:
+    """The catalog writes through a connection of this kind meanwhile."""
     whole = catalog.writer._connection
-    catalog.writer._connection = Connection(whole, stays_broken)  # type: ignore[assignment]
+    catalog.writer._connection = kind(whole)
     try:
-        with pytest.raises(ReadOnly) as refusal:
-            catalog.apply(edit)
+        yield
     finally:
         catalog.writer._connection = whole
+
+
+def refused(catalog: Catalog, edit: edits.Edit, *, stays_broken: bool) -> str:
+    """What is said of an edit whose commit the disk refuses."""
+    with (
+        connected(catalog, lambda whole: Connection(whole, stays_broken)),
+        pytest.raises(ReadOnly) as refusal,
+    ):
+        catalog.apply(edit)
     return str(refusal.value)
 
 
@@ -164,15 +175,12 @@ def test_what_may_come_true_is_not_collected_as_garbage(driver: Driver, tmp_path
     driver.run(3_000)
     lease = driver.begin("a", b"more", "update")
     request = driver.send(lease, b"more")
-    whole = driver.catalog.writer._connection
-    driver.catalog.writer._connection = Connection(whole, stays_broken=True)  # type: ignore[assignment]
-    with pytest.raises(ReadOnly):
+    with connected(driver.catalog, lambda whole: Connection(whole, stays_broken=True)), pytest.raises(ReadOnly):
         driver.namenode.commit(driver.now_ms, request)
-    driver.catalog.writer._connection = Unwritable(whole)  # type: ignore[assignment]
-    driver.namenode.abandon(driver.now_ms, lease)
-    driver.run(2 * driver.config.garbage_grace_ms, step_ms=2_000)
-    assert len(driver.holders(key_of(b"more").id)) == 3
-    driver.catalog.writer._connection = whole
+    with connected(driver.catalog, Unwritable):
+        driver.namenode.abandon(driver.now_ms, lease)
+        driver.run(2 * driver.config.garbage_grace_ms, step_ms=2_000)
+        assert len(driver.holders(key_of(b"more").id)) == 3
     after = killed(driver.catalog, tmp_path / "after")
     assert after.newest(1).version == 2
     after.close()
