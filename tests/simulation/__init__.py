@@ -1,6 +1,7 @@
 """Whole clusters in one process, in virtual time, from one seed: the code that ships, around a simulated world.
 
     scheduler    virtual time, and tasks that may block in it
+    threads      locks that tasks wait for in it
     network      messages between processes: late, lost, doubled, cut off
     disk         disks that forget what was not synced (filesystem, journal: how)
     catalog      a catalog whose transactions can crash or fail, with a replayed copy beside it

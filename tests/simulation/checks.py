@@ -29,6 +29,8 @@ HEARTBEATS_FOR_A_LOOK = 10
 
 DOOMED_MS = 15_000
 """A delete that was sent may arrive this much later."""
+DOOMED_ON_SLOW_DISKS_MS = 60_000
+"""Where others are carried out before it, each as slow as the disk."""
 
 
 class Checks:
@@ -72,9 +74,12 @@ class Checks:
         return machine.disk.stored_chunks()
 
     def off_the_books(self, machine: Machine) -> set[str]:
-        """Chunks that are on a disk and not in the inventory of the process that serves it, or the reverse."""
+        """Chunks that are on a disk and not in the inventory of the process that serves it, or the reverse, and that
+        nobody is changing just now."""
         node = machine.process.node if machine.process is not None else None
-        return set() if node is None else set(self.chunks_on(machine)).symmetric_difference(node.chunk_ids())
+        if node is None:
+            return set()
+        return set(self.chunks_on(machine)).symmetric_difference(node.chunk_ids()) - node._changing._held
 
     def destroyed(self, machine: Machine, chunk_id: str) -> None:
         self._destroyed.setdefault(chunk_id, set()).add(machine.place.name)
@@ -95,8 +100,9 @@ class Checks:
         good = [other for other in others if not other.place.failing and self.is_good(other, chunk_id)]
         destroyed = self._destroyed.get(chunk_id, set())
         bad = [other for other in others if other not in good and other.place.name in destroyed]
+        doomed_ms = DOOMED_ON_SLOW_DISKS_MS if self._world.plan.slow_disks else DOOMED_MS
         safe = [
-            other for other in good if now_ms - self._doomed.get((other.node_id, chunk_id), -DOOMED_MS) >= DOOMED_MS
+            other for other in good if now_ms - self._doomed.get((other.node_id, chunk_id), -doomed_ms) >= doomed_ms
         ]
         return bool(safe) and len(bad) + 1 < self._world.plan.replication_min
 

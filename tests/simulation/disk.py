@@ -70,6 +70,10 @@ class Disk(FileSystem):
         """
         self.calls = 0
         """Calls so far; closing is none."""
+        self.slow_ms = 0
+        """Each call takes up to so many milliseconds, in which others run."""
+        self.take_time: Callable[[int], None] = lambda slow_ms: None
+        """Called before each call takes effect, with `slow_ms`; may raise what ends the caller."""
         self._rng = rng
         self._down = False
 
@@ -115,6 +119,7 @@ class Disk(FileSystem):
         return self.is_synced(path.relative_to(self.directory).parts)
 
     def before(self, kind: str) -> None:
+        self.take_time(self.slow_ms)
         if self._down:
             raise SimulatedCrash
         self.calls += 1

@@ -59,6 +59,7 @@ class Faults:
             "one-way partition": self._one_way_partition,
             "disk full": self._fill_disk,
             "disk fails": self._fail_disk,
+            "disk slow": self._slow_disk,
             "rot": self._rot,
             "disk lost": self._lose_disk,
             "disks swapped": self._swap_disks,
@@ -98,6 +99,7 @@ class Faults:
             world.namenode.paused_until_ms = 0
         for machine in world.machines:
             machine.disk.fails.clear()
+            machine.disk.slow_ms = 0
             machine.disk.crash_after = None
             machine.disk.capacity_bytes = world.capacity_bytes
             machine.place.failing = False
@@ -302,6 +304,16 @@ class Faults:
                 place.failing = False
 
         return f"{machine} {kind} {errno.errorcode[code]} for {self._for(1_000, 10_000, undo)} ms"
+
+    def _slow_disk(self) -> str | None:
+        machine = self._machine()
+        disk = machine.disk
+        disk.slow_ms = self._rng.choice((3, 30, 300, 2_000))
+
+        def undo() -> None:
+            disk.slow_ms = 0
+
+        return f"{machine} up to {disk.slow_ms} ms a call for {self._for(1_000, 15_000, undo)} ms"
 
     def _may_destroy(self, machine: Machine) -> bool:
         """Also of what is stored while it fails: then two nodes must always be asked for."""

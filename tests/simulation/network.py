@@ -37,18 +37,33 @@ class Weather:
     """Share of lost calls that end in an error soon; the others only when the transport gives up."""
 
 
+Outcome = tuple[Any, DameError | None]
+"""What came of a request: a value, or the error that it ended in."""
+ENDED: Outcome = (None, NodeNotServing("its process ended"))
+Reply = Callable[[Outcome], None]
+
+
 class Process(Protocol):
     """Something that can be called."""
 
     address: str
     paused_until_ms: int
 
-    def serve(self, run: Callable[[Any], Any]) -> Any:
-        """Run a request. Raises DameError, and ProcessGone if that was its end."""
+    def serve(self, run: Callable[[Any], Any], reply: Reply) -> None:
+        """Run a request, and tell once, perhaps later, what came of it."""
 
 
 class ProcessGone(Exception):
-    """The process died of this request, or is dead."""
+    """The process died of this request."""
+
+
+def outcome_of(run: Callable[[], Any]) -> Outcome:
+    try:
+        return run(), None
+    except DameError as error:
+        return None, error
+    except ProcessGone:
+        return ENDED
 
 
 class Call:
@@ -63,10 +78,11 @@ class Call:
         self._value: Any = None
         self._error: DameError | None = None
 
-    def answer(self, value: Any, error: DameError | None) -> None:
+    def answer(self, outcome: Outcome) -> None:
         if self.done:
             return
-        self.done, self._value, self._error = True, value, error
+        self.done = True
+        self._value, self._error = outcome
         if self.waiter is not None:
             self.waiter.wake()
 
@@ -139,8 +155,11 @@ class Network:
             if process is not None and process.paused_until_ms > self._scheduler.now_ms:
                 self._scheduler.after(process.paused_until_ms - self._scheduler.now_ms, deliver)
             else:
-                self.strays -= stray
-                self._deliver(call, source, target, run)
+                self._deliver(process, run, reply)
+
+        def reply(outcome: Outcome) -> None:
+            self.strays -= stray
+            self._reply(call, source, target, outcome)
 
         self._scheduler.after(delay_ms, deliver)
 
@@ -161,24 +180,20 @@ class Network:
                 call.waiter = None
         return [call for call in pending if call.done]
 
-    def _deliver(self, call: Call, source: str, target: str, run: Callable[[Any], Any]) -> None:
-        process = self.processes.get(target)
-        value, error = None, None
+    def _deliver(self, process: Process | None, run: Callable[[Any], Any], reply: Reply) -> None:
         if process is None:
-            error = NodeNotServing("its process does not answer")
+            reply((None, NodeNotServing("its process does not answer")))
         else:
-            try:
-                value = process.serve(run)
-            except DameError as told:
-                error = told
-            except ProcessGone:
-                error = NodeNotServing("its process ended")
+            process.serve(run, reply)
+
+    def _reply(self, call: Call, source: str, target: str, outcome: Outcome) -> None:
+        _, error = outcome
         self._trace.note(f"{source}>{target} {call.what}: {type(error).__name__ if error else 'ok'}")
         if self._is_lost(target, source):
             self._trace.fault("reply lost", f"{target}>{source} {call.what}")
             self._tell_of_loss(call)
             return
-        self._scheduler.after(self._delay_ms(target), lambda: call.answer(value, error))
+        self._scheduler.after(self._delay_ms(target), lambda: call.answer(outcome))
 
     def _is_lost(self, source: str, target: str) -> bool:
         return (source, target) in self._cut or self._rng.random() < self.weather.lost
@@ -187,7 +202,7 @@ class Network:
         soon = self._rng.random() < self.weather.told_of_loss
         self._scheduler.after(
             self._rng.randrange(1, 3_000) if soon else KEEPALIVE_MS,
-            lambda: call.answer(None, NodeNotServing("the connection was lost")),
+            lambda: call.answer((None, NodeNotServing("the connection was lost"))),
         )
 
     def _delay_ms(self, target: str) -> int:

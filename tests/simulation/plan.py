@@ -37,6 +37,7 @@ FAULTS: dict[str, tuple[float, int]] = {
     "client stopped": (0.3, 8_000),
     "operator": (0.4, 8_000),
     "namenode dies unanswered": (0.4, 8_000),
+    "disk slow": (0.4, 3_000),
 }
 """By kind: the share of seeds in which it happens at all, and the mean time between two of them."""
 
@@ -72,6 +73,11 @@ class Plan:
     """Mean time between faults of each kind that happens."""
     replicates: bool
     """Clients change how many copies are wanted of what is stored."""
+
+    @property
+    def slow_disks(self) -> bool:
+        """Calls of a disk may take time, so that the threads of a storage node meet at each of them."""
+        return "disk slow" in self.faults
 
     @property
     def replication_min(self) -> int:

@@ -6,6 +6,7 @@ code that ships has moved on, planting fails, not the search.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -29,6 +30,7 @@ from core.namenode.redundancy import Chunk, Redundancy
 from core.namenode.schema import INTEGER_MAX
 from core.namenode.uploads import Uploads
 from core.storagenode import chunkfile, chunkstore
+from core.storagenode.locks import ChunkLocks
 from core.storagenode.storagenode import StorageNode
 from core.transfer.download import ChunkRead, Download
 from tests.simulation.catalog import SimulatedCatalog
@@ -254,6 +256,13 @@ def trash_never_emptied() -> Iterator[None]:
 def old_versions_kept() -> Iterator[None]:
     """Versions beyond the number that an artifact is to keep stay."""
     with replaced(Housekeeping, "_prune", lambda self: False):
+        yield
+
+
+@planted
+def changes_unguarded() -> Iterator[None]:
+    """Threads of a storage node change the same chunk at once."""
+    with replaced(ChunkLocks, "hold", lambda self, chunk_id: contextlib.nullcontext()):
         yield
 
 

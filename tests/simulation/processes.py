@@ -21,7 +21,7 @@ from core.storagenode.storagenode import StorageNode
 from tests.simulation.catalog import CatalogFaults, open_catalog
 from tests.simulation.client import SimulatedGateway
 from tests.simulation.disk import Disk, SimulatedCrash
-from tests.simulation.network import ProcessGone
+from tests.simulation.network import ENDED, Outcome, ProcessGone, Reply, outcome_of
 from tests.simulation.oracle import Intent
 from tests.simulation.scheduler import Task
 
@@ -98,8 +98,8 @@ class NameNodeProcess:
         assert self.namenode is not None
         return self.namenode._state.now_ms - self._world.config.trash_retention_ms
 
-    def serve(self, run: Callable[[NameNodeProcess], Any]) -> Any:
-        return run(self)
+    def serve(self, run: Callable[[NameNodeProcess], Any], reply: Reply) -> None:
+        reply(outcome_of(lambda: run(self)))
 
     def ask(self, method: str, arguments: tuple[Any, ...]) -> Any:
         """One call, as the actor's shell makes it."""
@@ -144,8 +144,8 @@ class StaleNameNode:
         faults.error = "disk I/O error"  # what it wrote now would be in no catalog
         namenode._state.catalog = self._catalog
 
-    def serve(self, run: Callable[[StaleNameNode], Any]) -> Any:
-        return run(self)
+    def serve(self, run: Callable[[StaleNameNode], Any], reply: Reply) -> None:
+        reply(outcome_of(lambda: run(self)))
 
     def ask(self, method: str, arguments: tuple[Any, ...]) -> Any:
         return getattr(self._namenode, method)(self._world.wall_ms(), *arguments)
@@ -218,6 +218,7 @@ class Machine:
     def _new_place(self, name: str) -> Place:
         place = Place(self.world.disk(name))
         place.disk.capacity_bytes = self.world.capacity_bytes
+        place.disk.take_time = self.world.take_time
         return place
 
     def swap_disks(self, other: Machine) -> None:
@@ -250,14 +251,14 @@ class StorageProcess:
 
     # --- Life and death ---------------------------------------------------------------------------------------------
 
-    def _spawn(self, run: Callable[[], None], what: str) -> Task:
+    def _spawn(self, run: Callable[[], None], what: str, at_end: Callable[[], None] = lambda: None) -> Task:
         def guarded() -> None:
             try:
                 run()
             except SimulatedCrash as crash:
                 self._crashed(crash)
 
-        task = self._world.scheduler.spawn(self, guarded, f"{self.address} {what}")
+        task = self._world.scheduler.spawn(self, guarded, f"{self.address} {what}", at_end)
         self._tasks = [known for known in self._tasks if not known.done] + [task]
         return task
 
@@ -274,12 +275,27 @@ class StorageProcess:
             if task is not self._world.scheduler.current:
                 task.kill()
 
-    def serve(self, run: Callable[[StorageProcess], Any]) -> Any:
+    def serve(self, run: Callable[[StorageProcess], Any], reply: Reply) -> None:
+        if self._world.plan.slow_disks:
+            self._serve_in_a_thread(run, reply)
+        else:
+            reply(self._outcome_of(run))
+
+    def _serve_in_a_thread(self, run: Callable[[StorageProcess], Any], reply: Reply) -> None:
+        outcome = ENDED
+
+        def serve() -> None:
+            nonlocal outcome
+            outcome = self._outcome_of(run)
+
+        self._spawn(serve, "call", lambda: reply(outcome))
+
+    def _outcome_of(self, run: Callable[[StorageProcess], Any]) -> Outcome:
         try:
-            return run(self)
+            return outcome_of(lambda: run(self))
         except SimulatedCrash as crash:
             self._crashed(crash)
-            raise ProcessGone from None
+            return ENDED
 
     # --- Data calls -------------------------------------------------------------------------------------------------
 

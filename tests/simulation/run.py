@@ -18,6 +18,7 @@ from types import ModuleType
 from core import fsck
 from core.namenode import draining, housekeeping, readings
 from core.transfer import download
+from tests.simulation import threads
 from tests.simulation.disk import Disks
 from tests.simulation.faults import Faults
 from tests.simulation.oracle import Violation
@@ -85,7 +86,8 @@ def _run(seed: int, directory: Path, keep_trace: bool) -> Outcome:
         world.trace.note(str(plan))
         failure = None
         try:
-            _live(world)
+            with threads.simulated(world.scheduler):
+                _live(world)
         except Violation as violation:
             failure = str(violation)
         except Exception:  # noqa: BLE001 - whatever it is, it is what this run found

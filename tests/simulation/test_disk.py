@@ -251,6 +251,22 @@ def test_a_crash_comes_at_the_call_it_was_set_for_and_then_at_every_one(tmp_path
         assert disk.crash_after is None
 
 
+def test_others_have_their_turn_before_a_call_of_a_slow_disk_takes_effect(tmp_path: Path) -> None:
+    with new_disk(tmp_path, 0) as disk:
+        old, new = disk.directory / "old", disk.directory / "new"
+        write(old)
+
+        def others_turn(slow_ms: int) -> None:
+            assert slow_ms == 30
+            disk.take_time = lambda slow_ms: None
+            assert content(old) == DATA
+            write(old, b"changed")
+
+        disk.slow_ms, disk.take_time = 30, others_turn
+        old.rename(new)
+        assert content(new) == b"changed" + DATA[7:]
+
+
 def test_a_full_disk_takes_what_fits_and_says_so(tmp_path: Path) -> None:
     with new_disk(tmp_path, 0) as disk:
         disk.capacity_bytes = 4000

@@ -48,6 +48,7 @@ class World:
         self._disks = disks
         self._ids = 0
         self._rng = self.rng("world")
+        self._disk_rng = self.rng("slow disks")
         self._start_namenode()
         self.machines = [Machine(self, number, f"host{number % plan.hosts}") for number in range(plan.nodes)]
         for machine in self.machines:
@@ -75,6 +76,12 @@ class World:
 
     def disk(self, name: str) -> Disk:
         return self._disks.disk(name)
+
+    def take_time(self, slow_ms: int) -> None:
+        """A call of a disk is under way. Raises Killed in a task whose process is gone: the disk is another's."""
+        task = self.scheduler.current
+        if task is not None and (slow_ms or task.killed):
+            task.wait(self._disk_rng.randint(0, slow_ms))
 
     # --- The NameNode -------------------------------------------------------------------------------------------------
 
