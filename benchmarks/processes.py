@@ -18,8 +18,10 @@ MIB = 1024 * 1024
 SAMPLE_EVERY_S = 2.0
 WARM_UP_S = 120.0
 """Of a process's life that says nothing of leaks: caches fill and threads start."""
-SLOPE_AFTER_S = 900.0
-"""A slope is told from samples over at least this long; over less it is noise."""
+SLOPE_AFTER_S = 1_200.0
+"""A slope is told from the later half of a life that is at least this long: until then an allocator may still be
+filling what it keeps for its threads, and over less it is noise."""
+CURVE_STEP_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ class Samples:
 
     all: list[Sample] = field(default_factory=list)
 
-    def report(self) -> dict[str, float | None]:
+    def report(self) -> dict[str, float | list[int] | None]:
         values = [sample.memory_bytes / MIB for sample in self.all]
         memory, descriptors = self.slope_bytes_per_hour(), self.slope_descriptors_per_hour()
         return {
@@ -164,7 +166,16 @@ class Samples:
             "slope_mib_per_hour": None if memory is None else round(memory / MIB, 1),
             "slope_descriptors_per_hour": None if descriptors is None else round(descriptors, 1),
             "longest_life_min": round(self.longest_life_s() / 60, 1),
+            "longest_life_mib": self.curve_mib(),
         }
+
+    def curve_mib(self) -> list[int]:
+        """The median memory of the process that lived longest, for each five minutes from its birth."""
+        longest = max(self._by_process(), key=lambda life: life[-1].at_s - life[0].at_s, default=[])
+        steps: dict[int, list[int]] = {}
+        for sample in longest:
+            steps.setdefault(int((sample.at_s - longest[0].at_s) // CURVE_STEP_S), []).append(sample.memory_bytes)
+        return [round(statistics.median(values) / MIB) for values in steps.values()]
 
     def slope_bytes_per_hour(self) -> float | None:
         return self._slope_per_hour(lambda sample: sample.memory_bytes)
@@ -178,24 +189,33 @@ class Samples:
 
     def _lives(self) -> list[list[Sample]]:
         """The samples of each process, from when it has warmed up."""
+        warm = ([each for each in life if each.at_s - life[0].at_s >= WARM_UP_S] for life in self._by_process())
+        return [life for life in warm if life]
+
+    def _by_process(self) -> list[list[Sample]]:
         lives: dict[int, list[Sample]] = {}
         for sample in self.all:
             lives.setdefault(sample.pid, []).append(sample)
-        warm = ([sample for sample in life if sample.at_s - life[0].at_s >= WARM_UP_S] for life in lives.values())
-        return [life for life in warm if life]
+        return list(lives.values())
+
+    def _later_halves(self) -> list[list[Sample]]:
+        """Of the lives that are long enough to tell."""
+        return [
+            [each for each in life if each.at_s >= (life[0].at_s + life[-1].at_s) / 2]
+            for life in self._lives()
+            if life[-1].at_s - life[0].at_s >= SLOPE_AFTER_S
+        ]
 
     def _slope_per_hour(self, value: Callable[[Sample], float]) -> float | None:
         """Least squares of what each process gained over its own mean, for the next one begins small again. None if no
         process lived long enough to tell."""
-        if self.longest_life_s() < SLOPE_AFTER_S:
-            return None
         times: list[float] = []
         gains: list[float] = []
-        for life in self._lives():
+        for life in self._later_halves():
             mean_s, mean = statistics.fmean(each.at_s for each in life), statistics.fmean(map(value, life))
             times += [each.at_s - mean_s for each in life]
             gains += [value(each) - mean for each in life]
-        return statistics.linear_regression(times, gains).slope * 3600
+        return statistics.linear_regression(times, gains).slope * 3600 if times else None
 
 
 class Sampler:

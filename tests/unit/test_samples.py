@@ -39,6 +39,12 @@ def test_processes_of_different_sizes_are_no_growth() -> None:
     assert Samples(found).slope_descriptors_per_hour() == 0
 
 
+def test_what_is_gained_until_the_caches_are_full_is_no_growth() -> None:
+    found = [Sample(at_s, 1, min(80 * MIB + at_s * MIB // 10, 200 * MIB), 50) for at_s in range(0, 3_600, 2)]
+    assert Samples(found).slope_bytes_per_hour() == 0
+    assert Samples(found).report()["longest_life_mib"] == [95, 125, 155, 185, *[200] * 8]
+
+
 def test_short_lives_say_nothing() -> None:
     found = samples(300, lives=tuple((pid, 3 * MINUTE_S) for pid in range(20)))
     assert found.slope_bytes_per_hour() is None
