@@ -74,12 +74,14 @@ class Checks:
         return machine.disk.stored_chunks()
 
     def off_the_books(self, machine: Machine) -> set[str]:
-        """Chunks that are on a disk and not in the inventory of the process that serves it, or the reverse, and that
-        nobody is changing just now."""
+        """Chunks that are on a disk and not in the inventory of the process that serves it, or the reverse."""
         node = machine.process.node if machine.process is not None else None
-        if node is None:
-            return set()
-        return set(self.chunks_on(machine)).symmetric_difference(node.chunk_ids()) - node._changing._held
+        return set() if node is None else set(self.chunks_on(machine)).symmetric_difference(node.chunk_ids())
+
+    def changing(self, machine: Machine) -> set[str]:
+        """Chunks that a thread of the process which serves a disk is changing just now, or about to look at."""
+        node = machine.process.node if machine.process is not None else None
+        return set() if node is None else node._changing._held
 
     def destroyed(self, machine: Machine, chunk_id: str) -> None:
         self._destroyed.setdefault(chunk_id, set()).add(machine.place.name)
@@ -102,9 +104,19 @@ class Checks:
         bad = [other for other in others if other not in good and other.place.name in destroyed]
         doomed_ms = DOOMED_ON_SLOW_DISKS_MS if self._world.plan.slow_disks else DOOMED_MS
         safe = [
-            other for other in good if now_ms - self._doomed.get((other.node_id, chunk_id), -doomed_ms) >= doomed_ms
+            other
+            for other in good
+            if now_ms - self._doomed.get((other.node_id, chunk_id), -doomed_ms) >= doomed_ms
+            and not self._may_be_taken_away(other, chunk_id)
         ]
         return bool(safe) and len(bad) + 1 < self._world.plan.replication_min
+
+    def _may_be_taken_away(self, machine: Machine, chunk_id: str) -> bool:
+        """A thread that waits for a slow disk may have found the replica bad, while the disk failed."""
+        process = machine.process
+        if not self._world.plan.slow_disks or process is None:
+            return False
+        return process.node is None or chunk_id in self.changing(machine)
 
     # --- Storage nodes ------------------------------------------------------------------------------------------------
 
@@ -151,7 +163,7 @@ class Checks:
         self._heartbeats += 1
         if self._heartbeats % HEARTBEATS_FOR_A_LOOK or machine.place.may_litter or machine.place.failing:
             return
-        for chunk_id in self.off_the_books(machine):
+        for chunk_id in sorted(self.off_the_books(machine) - self.changing(machine)):
             excused = machine.place.name in self._destroyed.get(chunk_id, ())
             require(excused, f"{machine}: {chunk_id[:12]} is on the disk or in the inventory, not both")
 
@@ -159,6 +171,10 @@ class Checks:
         """Where a call has put a good replica, one that was destroyed before excuses nothing any more."""
 
         def checked(chunk_id: str, *arguments: Any, **named: Any) -> Any:
+            if self._world.plan.slow_disks and machine.place.failing and self.is_good(machine, chunk_id):
+                self.destroyed(
+                    machine, chunk_id
+                )  # it may be written again, and is not durable for as long as that takes
             done = act(chunk_id, *arguments, **named)
             if self.is_good(machine, chunk_id):
                 for places in (self._destroyed, self._deleted_bad):

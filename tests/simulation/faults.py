@@ -307,13 +307,15 @@ class Faults:
 
     def _slow_disk(self) -> str | None:
         machine = self._machine()
-        disk = machine.disk
-        disk.slow_ms = self._rng.choice((3, 30, 300, 2_000))
+        place, slow_ms = machine.place, self._rng.choice((3, 30, 300, 2_000))
 
         def undo() -> None:
-            disk.slow_ms = 0
+            if self._world.now_ms >= place.slow_until_ms:
+                place.disk.slow_ms = 0
 
-        return f"{machine} up to {disk.slow_ms} ms a call for {self._for(1_000, 15_000, undo)} ms"
+        duration_ms = self._for(1_000, 15_000, undo)
+        place.disk.slow_ms, place.slow_until_ms = slow_ms, self._world.now_ms + duration_ms
+        return f"{machine} up to {slow_ms} ms a call for {duration_ms} ms"
 
     def _may_destroy(self, machine: Machine) -> bool:
         """Also of what is stored while it fails: then two nodes must always be asked for."""

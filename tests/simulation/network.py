@@ -39,8 +39,12 @@ class Weather:
 
 Outcome = tuple[Any, DameError | None]
 """What came of a request: a value, or the error that it ended in."""
-ENDED: Outcome = (None, NodeNotServing("its process ended"))
 Reply = Callable[[Outcome], None]
+
+
+def ended() -> Outcome:
+    """An error of its own for each call: raised, it holds on to whoever it is told."""
+    return None, NodeNotServing("its process ended")
 
 
 class Process(Protocol):
@@ -63,7 +67,7 @@ def outcome_of(run: Callable[[], Any]) -> Outcome:
     except DameError as error:
         return None, error
     except ProcessGone:
-        return ENDED
+        return ended()
 
 
 class Call:

@@ -21,7 +21,7 @@ from core.storagenode.storagenode import StorageNode
 from tests.simulation.catalog import CatalogFaults, open_catalog
 from tests.simulation.client import SimulatedGateway
 from tests.simulation.disk import Disk, SimulatedCrash
-from tests.simulation.network import ENDED, Outcome, ProcessGone, Reply, outcome_of
+from tests.simulation.network import Outcome, ProcessGone, Reply, ended, outcome_of
 from tests.simulation.oracle import Intent
 from tests.simulation.scheduler import Task
 
@@ -163,6 +163,7 @@ class Place:
         """Of the node that it is; empty until that is known."""
         self.failing = False
         """The disk may take any good replica for a bad one just now."""
+        self.slow_until_ms = 0
         self.may_litter = False
         """The disk refused to remove files, which stay until the directory is opened again."""
 
@@ -282,7 +283,7 @@ class StorageProcess:
             reply(self._outcome_of(run))
 
     def _serve_in_a_thread(self, run: Callable[[StorageProcess], Any], reply: Reply) -> None:
-        outcome = ENDED
+        outcome = ended()
 
         def serve() -> None:
             nonlocal outcome
@@ -295,7 +296,7 @@ class StorageProcess:
             return outcome_of(lambda: run(self))
         except SimulatedCrash as crash:
             self._crashed(crash)
-            return ENDED
+            return ended()
 
     # --- Data calls -------------------------------------------------------------------------------------------------
 

@@ -26,8 +26,7 @@ BRINK_MS = 3_000
 
 def settle(world: World, workload: Workload) -> None:
     _wait_for_clients(world, workload)
-    while world.network.strays:
-        world.scheduler.run(world.now_ms + STEP_MS)
+    _wait_for_strays(world)
     _come_to_rest(world)
     if world.plan.checkpoints and world.oracle.checkpointed:
         world.lose_catalog()
@@ -53,6 +52,13 @@ def _wait_for_clients(world: World, workload: Workload) -> None:
     end_ms = world.now_ms + CLIENTS_MS
     while not workload.over():
         require(world.now_ms < end_ms, f"these clients never came back: {workload.addresses}")
+        world.scheduler.run(world.now_ms + STEP_MS)
+
+
+def _wait_for_strays(world: World) -> None:
+    end_ms = world.now_ms + CLIENTS_MS
+    while world.network.strays:
+        require(world.now_ms < end_ms, f"{world.network.strays} calls were never answered")
         world.scheduler.run(world.now_ms + STEP_MS)
 
 
@@ -187,6 +193,7 @@ def _unrest(world: World) -> str:
     present = {machine.node_id for machine in world.machines}
     reasons = {
         "safe mode": state.safe_mode,
+        "changes": [machine.address for machine in world.machines if world.checks.changing(machine)],
         "leases": [upload.lease.id for upload in state.leases],
         "unhealthy chunks": _unhealthy(world),
         "surplus": list(redundancy.surplus),
