@@ -27,6 +27,8 @@ class Checkpoints:
         self._folder = directory / manifests.FOLDER
         self._directory = directory
         self._lock = threading.Lock()
+        self._named_durably = False
+        """The folder's own name is known to outlive a power cut: whoever made it may have failed to sync it."""
 
     def keep(self, manifest: Manifest) -> None:
         """Make a manifest durable, then drop those that are too old. Keeping it again is harmless.
@@ -46,9 +48,10 @@ class Checkpoints:
             self._drop_old()
 
     def _write(self, name: str, content: bytes) -> None:
-        if not self._folder.exists():
-            self._folder.mkdir()
+        if not (self._named_durably and self._folder.exists()):
+            self._folder.mkdir(exist_ok=True)
             sync_directory(self._directory)
+            self._named_durably = True
         write_durably(self._folder / name, content)
 
     def _drop_old(self) -> None:

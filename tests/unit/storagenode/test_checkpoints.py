@@ -13,6 +13,7 @@ from core.checkpoint import manifest as manifests
 from core.checkpoint.manifest import Manifest
 from core.errors import DiskFull, InvalidRequest, NodeNotServing, StorageNodeError
 from core.model import ChunkKey, RegistrationReply
+from core.storagenode import checkpoints
 from core.storagenode.storagenode import StorageNode
 
 MADE = Manifest("cluster", 2, 10, 1_000, 3, "d" * 64, (ChunkKey("a" * 64, 3),))
@@ -72,6 +73,22 @@ def test_a_full_disk_is_named_and_the_old_ones_stay(member: StorageNode, monkeyp
     with pytest.raises(DiskFull, match="could not keep a checkpoint"):
         member.keep_checkpoint(replace(MADE, edits=11))
     assert kept(member) == [MADE]
+
+
+def test_a_folder_whose_name_could_not_be_synced_is_synced_before_it_keeps_anything(
+    member: StorageNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(checkpoints, "sync_directory", failing)
+    with pytest.raises(StorageNodeError, match="could not keep"):
+        member.keep_checkpoint(MADE)
+    synced: list[Path] = []
+    monkeypatch.setattr(checkpoints, "sync_directory", synced.append)
+    member.keep_checkpoint(MADE)
+    member.keep_checkpoint(replace(MADE, edits=11))
+    assert synced == [member.directory]
 
 
 def test_they_are_no_chunks_and_outlive_the_process(member: StorageNode, open_node: object, tmp_path: Path) -> None:
