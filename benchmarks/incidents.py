@@ -98,8 +98,8 @@ class Chaos:
 
     def kill_storage_node(self, incident: Incident, node: NodeInfo) -> None:
         """Or another one, where this is the one to be spared."""
-        nodes = sorted(self._patiently(self.store.nodes), key=lambda each: each.name)
-        if node.name == nodes[-1].name:
+        nodes = sorted(self._patiently(self.store.nodes), key=lambda each: each.directory)
+        if node.directory == nodes[-1].directory:
             node = self.rng.choice(nodes[:-1])
             incident.node = node.name
         os.kill(node.pid, signal.SIGKILL)

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.incidents import Chaos, Incident, summary  # noqa: E402 - the project's root comes first on the path
-from benchmarks.processes import Census, Sampler, family, identities, take_census  # noqa: E402
+from benchmarks.processes import Census, Sampler, Samples, family, identities, take_census  # noqa: E402
 from benchmarks.workload import Clients, Load  # noqa: E402
 from core import ArtifactStore, DameError, connect  # noqa: E402
 
@@ -54,6 +54,8 @@ DESCRIPTORS_BOUND = {"log_monitor": 200}
 SLOPE_MAX_BYTES_PER_HOUR = 64 * MIB
 SLOPE_MAX_DESCRIPTORS_PER_HOUR = 64
 """More growth of one process is a leak."""
+GROWTH_SHOWS_AFTER_MINUTES = 60
+"""In so long a soak each process that is spared lives long enough to tell."""
 REFUSED_SHARE_MAX = 0.01
 """Of the operations: clients wait for what comes back, so more than this is a cluster that takes nothing."""
 
@@ -201,13 +203,21 @@ class Soak:
 
     def _judge_growth(self, sampler: Sampler) -> None:
         self.report["processes"] = {role: samples.report() for role, samples in sorted(sampler.roles.items())}
-        for role in ("namenode", f"slot-{self.options.nodes - 1}", "this"):  # the others are killed again and again
-            samples = sampler.roles[role]
-            memory, descriptors = samples.slope_bytes_per_hour(), samples.slope_descriptors_per_hour()
-            if memory is not None and memory > SLOPE_MAX_BYTES_PER_HOUR:
-                self.failures.append(f"memory of {role} grows by {memory / MIB:.0f} MiB per hour")
-            if descriptors is not None and descriptors > SLOPE_MAX_DESCRIPTORS_PER_HOUR:
-                self.failures.append(f"open files of {role} grow by {descriptors:.0f} per hour")
+        node = max(role for role in sampler.roles if role.startswith("slot-"))
+        for role in ("namenode", node, "this"):  # the others are killed again and again
+            self._judge_growth_of(role, sampler.roles[role])
+
+    def _judge_growth_of(self, role: str, samples: Samples) -> None:
+        memory, descriptors = samples.slope_bytes_per_hour(), samples.slope_descriptors_per_hour()
+        if memory is None or descriptors is None:
+            self.tell(f"no process lived long enough to tell how {role} grows")
+            if self.options.minutes >= GROWTH_SHOWS_AFTER_MINUTES:
+                self.failures.append(f"the growth of {role} could not be told")
+            return
+        if memory > SLOPE_MAX_BYTES_PER_HOUR:
+            self.failures.append(f"memory of {role} grows by {memory / MIB:.0f} MiB per hour")
+        if descriptors > SLOPE_MAX_DESCRIPTORS_PER_HOUR:
+            self.failures.append(f"open files of {role} grow by {descriptors:.0f} per hour")
 
     def _judge_leftovers(self, running: Census, before: set[tuple[int, str]]) -> None:
         """With the cluster closed, nothing of it may be left, whoever its parent is now."""
