@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +15,9 @@ import pytest
 from core.cluster import launch
 from core.cluster.token import ASK_CLIENT_SERVER, ASK_GCS, check_token
 from core.errors import ClusterUnreachable
+from core.token_file import default_token_file, make_token
 
-pytestmark = pytest.mark.usefixtures("unconnected")
+pytestmark = pytest.mark.usefixtures("unconnected", "own_token")
 
 Serve = Callable[[grpc.StatusCode], str]
 
@@ -36,6 +38,13 @@ class Head(grpc.GenericRpcHandler):  # type: ignore[misc]
             return b""
 
         return grpc.unary_unary_rpc_method_handler(answer)
+
+
+@pytest.fixture
+def own_token() -> None:
+    """As after the first start of a cluster in this home, which other tests may have been or not."""
+    if not (os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")):
+        make_token(default_token_file())
 
 
 @pytest.fixture
