@@ -98,9 +98,9 @@ class Chaos:
 
     def kill_storage_node(self, incident: Incident, node: NodeInfo) -> None:
         """Or another one, where this is the one to be spared."""
-        nodes = sorted(self._patiently(self.store.nodes), key=lambda each: each.directory)
-        if node.directory == nodes[-1].directory:
-            node = self.rng.choice(nodes[:-1])
+        *others, spared = sorted(self._patiently(self.store.nodes), key=lambda each: each.directory)
+        if node.directory == spared.directory:
+            node = self.rng.choice(others)
             incident.node = node.name
         os.kill(node.pid, signal.SIGKILL)
         incident.detection_s = self._until(lambda: self._now(node).pid != node.pid)

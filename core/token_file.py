@@ -46,6 +46,12 @@ def make_token(path: Path) -> bool:
     return True
 
 
+def ensure_token() -> None:
+    """Make this home's token, if there is none, unless the environment names another. Raises DirectoryFailure."""
+    if not (os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")):
+        make_token(default_token_file())
+
+
 def has_token(path: Path) -> bool:
     """Whether there is one. Raises DirectoryFailure if it can't be read."""
     try:

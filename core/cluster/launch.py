@@ -29,7 +29,7 @@ from core.config import Config
 from core.directory import DirectoryLock, lock_directory, make_directory, numbered, write_durably
 from core.errors import ClusterUnreachable, ConfigurationFailure, Defect, DirectoryFailure, DirectoryInUse, NotReady
 from core.protocol import PROTOCOL_VERSION, RELEASE
-from core.token_file import default_token_file, make_token
+from core.token_file import ensure_token
 
 OnStage = Callable[[str], None]
 
@@ -180,8 +180,7 @@ class EmbeddedSession:
         self._refuse_lost_catalog()
         self._on_stage("starting Ray")
         share_code_with_workers()
-        if not (os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")):
-            make_token(default_token_file())
+        ensure_token()
         enter_ray(
             address="local",
             num_cpus=0,

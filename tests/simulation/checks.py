@@ -75,13 +75,12 @@ class Checks:
 
     def off_the_books(self, machine: Machine) -> set[str]:
         """Chunks that are on a disk and not in the inventory of the process that serves it, or the reverse."""
-        node = machine.process.node if machine.process is not None else None
+        node = machine.node
         return set() if node is None else set(self.chunks_on(machine)).symmetric_difference(node.chunk_ids())
 
     def changing(self, machine: Machine) -> set[str]:
         """Chunks that a thread of the process which serves a disk is changing just now, or about to look at."""
-        node = machine.process.node if machine.process is not None else None
-        return set() if node is None else node._changing._held
+        return set() if machine.node is None else machine.node._changing._held
 
     def destroyed(self, machine: Machine, chunk_id: str) -> None:
         self._destroyed.setdefault(chunk_id, set()).add(machine.place.name)
@@ -113,10 +112,9 @@ class Checks:
 
     def _may_be_taken_away(self, machine: Machine, chunk_id: str) -> bool:
         """A thread that waits for a slow disk may have found the replica bad, while the disk failed."""
-        process = machine.process
-        if not self._world.plan.slow_disks or process is None:
+        if not self._world.plan.slow_disks or machine.process is None:
             return False
-        return process.node is None or chunk_id in self.changing(machine)
+        return machine.node is None or chunk_id in self.changing(machine)
 
     # --- Storage nodes ------------------------------------------------------------------------------------------------
 

@@ -194,6 +194,11 @@ class Machine:
     def node_id(self) -> str:
         return self.place.node_id
 
+    @property
+    def node(self) -> StorageNode | None:
+        """What its process serves; None while there is no process, or it is still opening the directory."""
+        return self.process.node if self.process is not None else None
+
     def start(self) -> None:
         """As Ray restarts an actor whose process is gone."""
         if self.process is None and self.world.now_ms >= self.off_until_ms:

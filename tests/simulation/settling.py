@@ -49,16 +49,19 @@ def _come_to_rest(world: World) -> None:
 
 
 def _wait_for_clients(world: World, workload: Workload) -> None:
-    end_ms = world.now_ms + CLIENTS_MS
-    while not workload.over():
-        require(world.now_ms < end_ms, f"these clients never came back: {workload.addresses}")
-        world.scheduler.run(world.now_ms + STEP_MS)
+    _run_until(world, workload.over, lambda: f"these clients never came back: {workload.addresses}")
 
 
 def _wait_for_strays(world: World) -> None:
+    network = world.network
+    _run_until(world, lambda: not network.strays, lambda: f"{network.strays} calls were never answered")
+
+
+def _run_until(world: World, is_over: Callable[[], bool], broken: Callable[[], str]) -> None:
+    """broken: the promise that it would be over in time."""
     end_ms = world.now_ms + CLIENTS_MS
-    while world.network.strays:
-        require(world.now_ms < end_ms, f"{world.network.strays} calls were never answered")
+    while not is_over():
+        require(world.now_ms < end_ms, broken())
         world.scheduler.run(world.now_ms + STEP_MS)
 
 
@@ -67,10 +70,7 @@ def _as_client(world: World, act: object, name: str) -> None:
     client = Client(world, name)
     assert callable(act)
     task = world.scheduler.spawn(Nobody(), lambda: act(client), name)
-    end_ms = world.now_ms + CLIENTS_MS
-    while not task.done:
-        require(world.now_ms < end_ms, f"{name} never came back")
-        world.scheduler.run(world.now_ms + STEP_MS)
+    _run_until(world, lambda: task.done, lambda: f"{name} never came back")
 
 
 def _take_operators_words_back(world: World) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import pytest
 from core.cluster import launch
 from core.cluster.token import ASK_CLIENT_SERVER, ASK_GCS, check_token
 from core.errors import ClusterUnreachable
-from core.token_file import default_token_file, make_token
+from core.token_file import ensure_token
 
 pytestmark = pytest.mark.usefixtures("unconnected", "own_token")
 
@@ -43,8 +42,7 @@ class Head(grpc.GenericRpcHandler):  # type: ignore[misc]
 @pytest.fixture
 def own_token() -> None:
     """As after the first start of a cluster in this home, which other tests may have been or not."""
-    if not (os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")):
-        make_token(default_token_file())
+    ensure_token()
 
 
 @pytest.fixture
